@@ -1,0 +1,1 @@
+"""Rewriters: replacements of torch functions while exporting."""

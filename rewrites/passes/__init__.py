@@ -1,0 +1,1 @@
+"""Passes: rewrites of ONNX graphs."""

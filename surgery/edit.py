@@ -1,0 +1,373 @@
+"""Edit a graph by hand: what whole-graph passes, and the engine itself, work with.
+
+    edit = Edit(model)
+    y = edit.replace(node, [new])            the node goes, its outputs become `new`
+    edit.insert_after(value, node)           between a value and all that reads it
+    edit.insert_before(node, 0, other)       between a node and one of its inputs
+    k = edit.constant(np.float32(2))         equal constants are made once
+    edit.rename("x", "image")                a tensor, wherever it occurs
+
+A replaced output keeps its name: that is how a cut is found again when it is verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+
+
+from surgery import fold
+from surgery.errors import BadInput
+from surgery.model import graphs
+from surgery.shapes import Shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class Edit:
+    """Changes to one model; its names stay unique, its constants shared.
+
+    Args:
+        model: the model, edited in place.
+        tag: what new nodes are marked with (``node.meta["surgery"]``), usually the pass.
+        same_values: whether a replaced output has the value it had; if not, it gets a new
+            name, since a name stands for a value wherever models are compared.
+    """
+
+    def __init__(self, model: ir.Model, tag: str = "", *, same_values: bool = True) -> None:
+        self.model = model
+        self.tag = tag
+        self.same_values = same_values
+        self.shapes = Shapes(model, self.tensor)
+        self._names: set[str] | None = None
+        self._constants: dict[Any, ir.Value] = {}
+        self._keys: dict[ir.Value, Any] = {}  # the inverse of `_constants`
+        self._pending: dict[ir.Value, ir.Node] = {}  # outputs of new nodes that depend on constants alone
+        self._folded: dict[ir.Value, ir.TensorProtocol] = {}  # those of them that were computed
+        self._made: set[ir.Node] = set()
+        self._unnamed: set[ir.Value] = set()  # made here, and free to take the name of what they replace
+
+    def unique(self, base: str) -> str:
+        """A name that no value and no node of the model has: `base`, or with a number after it."""
+        if self._names is None:
+            self._names = set(_names(self.model))
+        name, count = base, 0
+        while name in self._names:
+            count += 1
+            name = f"{base}_{count}"
+        self._names.add(name)
+        return name
+
+    def constant(self, array: Any, name: str = "", graph: ir.Graph | None = None) -> ir.Value:
+        """A value that is always `array`; the same one for equal arrays.
+
+        Args:
+            array: a tensor, or anything that numpy makes an array of; its dtype is kept.
+            name: a wish for the name.
+            graph: where it is to be seen. In the main graph and what lies within it, it is
+                an initializer; in a function, which has none, a ``Constant`` node.
+        """
+        tensor = array if isinstance(array, ir.TensorProtocol) else ir.tensor(np.asarray(array))
+        home = self._home(graph)
+        # The sign of zero and the payload of NaN count, so the bytes are compared.
+        key = (id(home), tensor.dtype, tuple(tensor.shape.numpy()), hashlib.sha256(tensor.tobytes()).digest())
+        if key not in self._constants:
+            value = self._constants[key] = self._store(home, tensor, self.unique(name or "constant"))
+            self._keys[value] = key
+        return self._constants[key]
+
+    def replace(self, node: ir.Node, values: Sequence[ir.Value | None]) -> None:
+        """Remove `node`; whatever read its outputs reads `values`, under the old names.
+
+        Args:
+            node: a node of the model.
+            values: one for each output; None for an output that nothing reads.
+
+        Raises:
+            ValueError: an output that is read has no value.
+        """
+        self.substitute(node.outputs, values, node)
+        self.remove([node])
+
+    def substitute(self, outputs: Sequence[ir.Value], values: Sequence[ir.Value | None], at: ir.Node) -> None:
+        """Let whatever read `outputs` read `values`, which get the old names where they are new.
+
+        Args:
+            outputs: outputs of nodes of one graph.
+            values: one for each; None for one that nothing reads.
+            at: where an Identity can be put that a graph output may need.
+        """
+        for old, new in zip(outputs, [*values, *[None] * (len(outputs) - len(values))], strict=True):
+            if new is None:
+                if old.uses() or old.is_graph_output():
+                    raise ValueError(f"output {old.name!r} is read and has no replacement")
+                continue
+            if old.is_graph_output() and new not in self._unnamed:
+                new = self.node("Identity", [new], base=old.name or "", after=at).outputs[0]
+            fresh = new in self._unnamed
+            keeps_name = fresh and (self.same_values or old.is_graph_output())
+            if fresh:
+                new.type, new.shape = old.type or new.type, old.shape or new.shape
+                new.doc_string = old.doc_string
+                new.metadata_props.update(old.metadata_props)
+                self._unnamed.discard(new)
+            old.replace_all_uses_with(new, replace_graph_outputs=True)
+            if keeps_name:
+                old.name, new.name = None, old.name
+
+    def remove(self, nodes: Sequence[ir.Node]) -> None:
+        """Remove nodes that nothing reads, and what only they read: constants, chains of shapes."""
+        going = list(nodes)
+        while going:
+            graph = going[0].graph
+            assert graph is not None
+            inputs = dict.fromkeys(v for node in going for v in node.inputs if v is not None)
+            graph.remove(going, safe=True)
+            going = []
+            for value in inputs:
+                if value.uses() or value.is_graph_output() or value.is_graph_input():
+                    continue
+                producer = value.producer()
+                if producer is None and value.is_initializer() and value.graph is not None:
+                    del value.graph.initializers[value.name or ""]
+                    self._constants.pop(self._keys.pop(value, None), None)
+                elif producer is not None and producer.graph is graph and producer not in going:
+                    if not any(v.uses() or v.is_graph_output() for v in producer.outputs):
+                        going.append(producer)
+
+    def made(self, node: ir.Node) -> bool:
+        """Whether this edit made `node`."""
+        return node in self._made
+
+    def is_constant(self, value: ir.Value) -> bool:
+        """Whether `value` is a constant, or a node's output that will be folded into one."""
+        return value in self._pending or fold.constant(value) is not None
+
+    def tensor(self, value: ir.Value) -> ir.TensorProtocol | None:
+        """The tensor that `value` always is, or None."""
+        if value in self._pending:
+            self._fold([value])
+            return self._folded.get(value)
+        return fold.constant(value)
+
+    def pend(self, node: ir.Node) -> None:
+        """Note that `node`, not yet in the graph, depends on constants alone."""
+        for value in node.outputs:
+            self._pending[value] = node
+
+    def loose(self, array: np.ndarray, name: str) -> ir.Value:
+        """A constant that comes into the graph when a node that needs it does."""
+        tensor = ir.tensor(array, name=name)
+        return ir.Value(
+            name=self.unique(name), type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor
+        )
+
+    def settle(self, nodes: Sequence[ir.Node], wanted: Sequence[ir.Value | None], at: ir.Node) -> list[ir.Value | None]:
+        """Put those of `nodes` that `wanted` needs before `at`, what is constant folded.
+
+        Args:
+            nodes: new nodes, in topological order, not yet in the graph.
+            wanted: the values that are to be used.
+            at: a node of the graph.
+
+        Returns:
+            `wanted`, where constants have taken the place of what was folded.
+        """
+        graph = at.graph
+        assert graph is not None
+        lasting = [n for n in nodes if n.outputs[0] not in self._pending]
+        read = {v for n in lasting for v in n.inputs if v is not None} | {v for v in wanted if v is not None}
+        self._fold([v for v in read if v in self._pending])
+        result = [self._landed(v, graph) for v in wanted]
+        needed, kept = {v for v in result if v is not None}, []
+        for node in reversed(nodes):
+            if needed.isdisjoint(node.outputs):
+                continue
+            for i, value in enumerate(node.inputs):
+                landed = self._landed(value, graph)
+                if landed is not value:
+                    node.replace_input_with(i, landed)
+                if landed is not None:
+                    needed.add(landed)
+            kept.append(node)
+        for node in reversed(nodes):
+            for value in node.outputs:
+                self._pending.pop(value, None)
+                self._folded.pop(value, None)
+            if node not in kept:
+                for i in range(len(node.inputs)):
+                    node.replace_input_with(i, None)
+        graph.insert_before(at, kept[::-1])
+        return result
+
+    def _landed(self, value: ir.Value | None, graph: ir.Graph) -> ir.Value | None:
+        """`value`, or the constant in the graph that it is."""
+        if value is None:
+            return None
+        tensor = self._folded.get(value)
+        if tensor is None and value.producer() is None and value.graph is None:
+            tensor = value.const_value
+        if tensor is None:
+            return value
+        if self._names is not None:
+            self._names.discard(value.name or "")  # what had the name never comes into the graph
+        return self.constant(tensor, tensor.name or value.name or "", graph)
+
+    def _fold(self, values: Sequence[ir.Value]) -> None:
+        """Compute pending `values`; where that fails, they are nodes like others."""
+        values = [v for v in values if v not in self._folded]
+        if not values:
+            return
+        cone: dict[ir.Node, None] = {}  # in topological order
+        given: dict[ir.Value, ir.TensorProtocol] = {}
+        stack: list[tuple[ir.Value, bool]] = [(v, False) for v in values]
+        while stack:
+            value, done = stack.pop()
+            if done:
+                cone[self._pending[value]] = None
+                continue
+            tensor = self._folded.get(value) or fold.constant(value)
+            if tensor is not None:
+                given[value] = tensor
+            elif self._pending[value] not in cone:
+                stack.append((value, True))
+                stack += [(v, False) for v in self._pending[value].inputs if v is not None]
+        opset = next(iter(cone)).version or 1
+        arrays = fold.evaluate(list(cone), given, values, opset, self.model.ir_version)
+        if arrays is None:
+            for node in cone:
+                for value in node.outputs:
+                    self._pending.pop(value, None)
+        else:
+            self._folded |= {v: ir.tensor(a) for v, a in zip(values, arrays, strict=True)}
+
+    def insert_after(self, value: ir.Value, node: ir.Node, index: int = 0) -> ir.Value:
+        """Put `node` between `value` and all that reads it; `value` becomes its input `index`.
+
+        A graph output stays the output under its name; the tensor before it gets a new one.
+        """
+        out = node.outputs[0]
+        self._adopt(node, value.name or node.op_type)
+        producer, graph = value.producer(), value.graph
+        assert graph is not None
+        out.type, out.shape = out.type or value.type, out.shape or value.shape
+        was_output = value.is_graph_output()
+        value.replace_all_uses_with(out, replace_graph_outputs=was_output)
+        node.replace_input_with(index, value)
+        if was_output:
+            name, value.name = value.name, self.unique(f"{value.name}/before_{node.op_type}")
+            out.name = name
+        if producer is not None:
+            graph.insert_after(producer, node)
+        elif len(graph):
+            graph.insert_before(graph[0], node)
+        else:
+            graph.append(node)
+        return out
+
+    def insert_before(self, reader: ir.Node, index: int, node: ir.Node) -> ir.Value:
+        """Put `node` between `reader` and its input `index`, which becomes the first input of `node`."""
+        value = reader.inputs[index]
+        if value is None:
+            raise ValueError(f"input {index} of {reader.name!r} is absent")
+        assert reader.graph is not None
+        self._adopt(node, value.name or node.op_type)
+        out = node.outputs[0]
+        out.type, out.shape = out.type or value.type, out.shape or value.shape
+        node.replace_input_with(0, value)
+        reader.replace_input_with(index, out)
+        reader.graph.insert_before(reader, node)
+        return out
+
+    def node(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: dict[str, Any] | None = None,
+        *,
+        base: str = "",
+        outputs: int = 1,
+        after: ir.Node | None = None,
+        domain: str = "",
+    ) -> ir.Node:
+        """A new node with names of its own, put behind `after` if that is given."""
+        node = ir.node(op_type, inputs, attributes=attributes, domain=domain, num_outputs=outputs)
+        self._adopt(node, base or op_type)
+        if after is not None:
+            assert after.graph is not None
+            after.graph.insert_after(after, node)
+        return node
+
+    def rename(self, old: str, new: str) -> None:
+        """Give the tensor `old` the name `new` wherever it occurs.
+
+        Raises:
+            BadInput: there is no tensor `old`, or `new` is taken.
+        """
+        if self._names is None:
+            self._names = set(_names(self.model))
+        if new in self._names:
+            raise BadInput(f"the name {new!r} is taken")
+        value = next((v for v in _values(self.model) if v.name == old), None)
+        if value is None:
+            raise BadInput(f"there is no tensor {old!r}")
+        ir.convenience.rename_values([value], [new])
+        self._names.discard(old)
+        self._names.add(new)
+
+    def _adopt(self, node: ir.Node, base: str) -> None:
+        name = self.unique(f"{base}/{node.op_type}")
+        node.name = name
+        node.meta["surgery"] = self.tag
+        for i, value in enumerate(node.outputs):
+            value.name = name if i == 0 else self.unique(f"{name}.{i}")
+        self._unnamed.update(node.outputs)
+        self._made.add(node)
+
+    def _home(self, graph: ir.Graph | None) -> ir.Graph:
+        """The graph that holds constants for `graph`: its function's body, or the main graph."""
+        if graph is not None:
+            for function in self.model.functions.values():
+                if graph is function.graph or graph in function.subgraphs():
+                    return function.graph
+        return self.model.graph
+
+    def _store(self, home: ir.Graph, tensor: ir.TensorProtocol, name: str) -> ir.Value:
+        # Before IR version 4 an initializer has to be an input of the graph too.
+        if home is self.model.graph and (self.model.ir_version or 4) >= 4:
+            value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor)
+            home.register_initializer(value)
+            return value
+        node = ir.node("Constant", [], attributes={"value": tensor}, name=name)
+        node.meta["surgery"] = self.tag
+        value = node.outputs[0]
+        value.name = name
+        if len(home):
+            home.insert_before(home[0], node)
+        else:
+            home.append(node)
+        return value
+
+
+def _values(model: ir.Model) -> Iterable[ir.Value]:
+    for graph in graphs(model):
+        yield from graph.inputs
+        yield from graph.initializers.values()
+        for node in graph:
+            yield from node.outputs
+
+
+def _names(model: ir.Model) -> Iterable[str]:
+    for value in _values(model):
+        if value.name:
+            yield value.name
+    for graph in graphs(model):
+        for node in graph:
+            if node.name:
+                yield node.name
+
+

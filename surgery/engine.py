@@ -1,0 +1,378 @@
+"""Apply passes to a model, verify the result, and keep it or drop it.
+
+What is verified is the very file that is then put in place: the edited model is written
+beside its target, compared with the model before in a child process, and renamed only if
+it was found to hold what the passes promise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from surgery import registry
+from surgery.contract import Changes, Exact
+from surgery.errors import BadInput, Refused, SurgeryError
+from surgery.report import PassReport, Report, Skip, Verification
+
+if TYPE_CHECKING:
+    import onnx
+    import onnx_ir as ir
+
+    from surgery.authoring import Pass
+    from surgery.model import Draft
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Result:
+    """What came of `apply`: the model (None if it did not hold), and the report."""
+
+    model: ir.Model | None
+    report: Report
+
+    @property
+    def ok(self) -> bool:
+        """Whether the model holds what was promised."""
+        return self.model is not None
+
+
+def apply(
+    model: str | Path | ir.Model | onnx.ModelProto,
+    passes: Sequence[str | Pass],
+    output: str | Path | None = None,
+    *,
+    verify: str = "full",
+    allow_unverified: bool = False,
+    dry_run: bool = False,
+    force: bool = False,
+    must_match: bool = False,
+    progress: Progress = lambda text: None,
+    **how: Any,
+) -> Result:
+    """Run passes over a model and verify what they did.
+
+    Args:
+        model: a path, an ``onnx_ir.Model`` (edited in place), or a ``ModelProto`` (left alone).
+        passes: names with options (``"gridsample"``, ``"fix-dims:dims=batch=1"``) or `Pass` objects.
+        output: where to write the model; None writes no file.
+        verify: "full" (sites and model), "model", "sites" or "none".
+        allow_unverified: keep a result that could be neither proven nor disproven.
+        dry_run: say what would match; nothing is changed or written.
+        force: allow `output` to be the model's own file.
+        must_match: a pass that matches nothing is a negative verdict.
+        progress: called with a line of text when a step begins.
+        how: how to verify, see `surgery.equivalence.Verifier`: ``rtol``, ``atol``, ``probes``,
+            ``seed``, ``inputs``, ``reference``.
+
+    Returns:
+        The result; its model is None if the verdict is negative, and the report says why.
+
+    Raises:
+        BadInput: the model, a pass or an option can't be used.
+        Refused: a pass refused.
+    """
+    started = time.perf_counter()
+    if verify not in ("full", "model", "sites", "none"):
+        raise BadInput(f"there is no verification {verify!r}", cure="there is: full, model, sites, none")
+    path = Path(model) if isinstance(model, (str, Path)) else None
+    target = None if output is None else Path(output)
+    if path is not None and target is not None and _same_file(path, target) and not force:
+        raise BadInput("the output is the model itself", where=str(target), cure="name another file, or use --force")
+    chosen = registry.resolve(passes)
+    verified = verify != "none" and not dry_run
+
+    with contextlib.ExitStack() as stack:
+        verifier = _start(stack, path, how, progress) if path is not None and verified else None
+        progress("reading")
+        subject, before = _open(model)
+        if path is None and verified:
+            # The model in memory is about to be edited; the child needs it as it is now.
+            path = _spill(stack, subject)
+            verifier = _start(stack, path, how, progress)
+        report = Report(model=str(model) if isinstance(model, (str, Path)) else "<memory>")
+        report.nodes["before"] = before
+        for one in chosen:
+            progress(one.name)
+            subject, done = run_pass(subject, one)
+            report.passes.append(done)
+        report.nodes["after"] = count_nodes(subject)
+        touched = any(p.places for p in report.passes)
+        missed = must_match and not all(p.places for p in report.passes)
+
+        made: Draft | None = None
+        if touched and not dry_run and (verified or target is not None):
+            progress("writing")
+            made = stack.enter_context(_draft(stack, subject, target))
+        if not touched:
+            report.verify = Verification(mode=verify, verdict="untouched")
+        elif dry_run or not verified:
+            report.verify = Verification(mode="none", verdict="unverified")
+        else:
+            assert verifier is not None and made is not None and path is not None
+            report.verify = _verify(verifier, path, made, chosen, report, verify)
+        report.verdict = report.verify.verdict
+        for done in report.passes:
+            done.verdict = report.verdict if done.places else "untouched"
+
+        accepted = report.verify.ok or verify == "none" or allow_unverified and report.verdict == "unverified"
+        keep = accepted and not missed and not dry_run
+        if keep and target is not None:
+            if made is None:
+                made = stack.enter_context(_unchanged(path, subject, target))
+            report.output = str(made.commit())
+        report.seconds = time.perf_counter() - started
+        report.peak_bytes = max(
+            resource.getrusage(who).ru_maxrss * 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
+        return Result(subject if keep else None, report)
+
+
+def run_pass(model: ir.Model, one: Pass) -> tuple[ir.Model, PassReport]:
+    """Run one pass over the whole model, sub-graphs and functions too.
+
+    Returns:
+        The model, another object only where the pass works on a graph of another library,
+        and what was done. The report's verdict is left to the verification.
+
+    Raises:
+        Refused: the pass refused; the model may be half edited and is to be dropped.
+    """
+    started = time.perf_counter()
+    report = PassReport(one.name, options=one.options, contract=str(one.contract))
+    try:
+        if hasattr(one, "apply"):
+            model, report.places = _whole(model, one)
+        elif one.operator:
+            _operators(model, one, report)
+        else:
+            _patterns(model, one, report)
+    except Refused as refusal:
+        raise Refused(f"pass {one.name!r}: {refusal.what}", where=refusal.where, cure=refusal.cure) from refusal
+    report.seconds = time.perf_counter() - started
+    return model, report
+
+
+def count_nodes(model: ir.Model) -> int:
+    """The nodes of the main graph, its sub-graphs, and functions."""
+    from surgery.model import graphs
+
+    return sum(len(graph) for graph in graphs(model))
+
+
+# ----------------------------------------------------------------------------- passes
+
+
+def _operators(model: ir.Model, one: Pass, report: PassReport) -> None:
+    from surgery.edit import Edit
+    from surgery.op import Op
+    from surgery.views import Node
+
+    wanted = {_domain_and_type(text) for text in ([one.operator] if isinstance(one.operator, str) else one.operator)}
+    edit = Edit(model, one.name, same_values=not isinstance(one.contract, Changes))
+    for graph, opsets in _roots(model):
+        for node in [n for n in graph if (n.domain, n.op_type) in wanted]:
+            if node.graph is None:
+                continue  # went with an earlier place
+            op = Op(edit, node, opsets.get("", 1))
+            view = Node(node, edit, opsets.get(node.domain, 1))
+            values = _rewrite(one, op, view, view.name, report.skipped)
+            if values is not None:
+                edit.replace(node, op.finish(values))
+                report.places += 1
+    edit.shapes.forget()
+
+
+def _patterns(model: ir.Model, one: Pass, report: PassReport) -> None:
+    from surgery.edit import Edit
+    from surgery.match import Finder, Match, Pattern
+    from surgery.op import Op
+
+    pattern = Pattern(one.pattern)  # type: ignore[attr-defined]
+    edit = Edit(model, one.name, same_values=not isinstance(one.contract, Changes))
+    for graph, opsets in _roots(model):
+        opset = opsets.get("", 1)
+        finder = Finder(pattern, edit, opset)
+        changed = True
+        while changed:  # what was put there may complete the pattern with what was there before
+            changed = False
+            anchor = pattern.anchor(Counter((n.domain, n.op_type) for n in graph))
+            if anchor is None:
+                break
+            order = {node: i for i, node in enumerate(graph)}
+            skipped = []
+            for node in [n for n in order if (n.domain, n.op_type) == (anchor.domain, anchor.op_type)]:
+                match = finder.at(anchor, node) if node.graph is not None else None
+                if not isinstance(match, Match):
+                    if match is not None:
+                        skipped.append(Skip(node.name or node.outputs[0].name or "", str(match)))
+                    continue
+                if all(map(edit.made, match.ir)):
+                    continue  # all of it is the pass's own work: it would never end
+                last = max(match.ir, key=lambda n: order.get(n, -1))
+                op = Op(edit, last, opset)
+                values = _rewrite(one, op, match, match.name, skipped)
+                if values is not None:
+                    edit.substitute([v.ir for v in match.outputs], op.finish(values), last)
+                    edit.remove(match.ir[::-1])
+                    report.places += 1
+                    changed = True
+            if changed and len(pattern.outputs) > 1:
+                graph.sort()  # a reader of one output may stand before the node of another
+        report.skipped += skipped if anchor is not None else []
+    edit.shapes.forget()
+
+
+def _rewrite(one: Pass, op: Any, place: Any, name: str, skipped: list[Skip]) -> list[Any] | None:
+    """The values that the pass puts there, or None if it leaves the place, with the reason noted."""
+    from surgery.views import Skip as Left
+    from surgery.views import Value
+
+    try:
+        values = one.rewrite(op, place)
+    except Left as left:
+        values = left
+    except SurgeryError as error:
+        error.where = error.where or name
+        raise
+    except Exception as error:
+        raise SurgeryError(
+            f"pass {one.name!r} failed: {type(error).__name__}: {error}",
+            where=name,
+            cure="this is a fault of the pass; --debug shows where",
+        ) from error
+    if isinstance(values, Left):
+        op.finish([])
+        skipped.append(Skip(name, str(values)))
+        return None
+    found = list(values) if isinstance(values, (list, tuple)) else [values]
+    if not all(v is None or isinstance(v, Value) for v in found) or not found:
+        raise SurgeryError(f"pass {one.name!r} returned {values!r}, not values", where=name)
+    return found
+
+
+def _whole(model: ir.Model, one: Pass) -> tuple[ir.Model, int]:
+    if not one.graphsurgeon:
+        return model, int(one.apply(model))
+    import onnx_ir as ir
+
+    from surgery.errors import Missing
+
+    try:
+        import onnx_graphsurgeon as gs
+    except ImportError as error:
+        raise Missing(
+            f"pass {one.name!r} needs onnx-graphsurgeon", cure="pip install 'onnx-surgery[graphsurgeon]'"
+        ) from error
+    graph = gs.import_onnx(ir.to_proto(model))
+    places = int(one.apply(graph))
+    if not places:
+        return model, 0
+    edited = ir.from_proto(gs.export_onnx(graph))
+    edited.meta.update(model.meta)
+    return edited, places
+
+
+def _roots(model: ir.Model) -> list[tuple[ir.Graph, dict[str, int]]]:
+    """Every graph with the opsets that hold in it."""
+    found = [(g, model.opset_imports) for g in (model.graph, *model.graph.subgraphs())]
+    for function in model.functions.values():
+        found += [(g, function.opset_imports) for g in (function.graph, *function.subgraphs())]
+    return found
+
+
+def _domain_and_type(text: str) -> tuple[str, str]:
+    domain, _, op_type = text.rpartition("::")
+    return domain, op_type
+
+
+# -------------------------------------------------------------------------- verifying
+
+
+def _start(stack: contextlib.ExitStack, path: Path, how: dict[str, Any], progress: Progress) -> Any:
+    from surgery.equivalence import Verifier
+
+    verifier = stack.enter_context(Verifier(path, on_progress=progress, **how))
+    verifier.start()
+    return verifier
+
+
+def _verify(verifier: Any, before: Path, made: Draft, chosen: list[Pass], report: Report, mode: str) -> Verification:
+    active = [one for one, done in zip(chosen, report.passes, strict=True) if done.places]
+    changes = any(isinstance(one.contract, Changes) for one in active)
+    exact = all(isinstance(one.contract, Exact) for one in active)
+    result: Verification = verifier.compare(made.path, exact=exact, changes=changes, locate=True)
+    result.mode = mode
+    if result.verdict == "different":
+        result.guilty = active[0].name if len(active) == 1 else _guilty(verifier, before, active)
+    return result
+
+
+def _guilty(verifier: Any, before: Path, active: list[Pass]) -> str | None:
+    """Replay the passes one by one until the result is wrong; the last one is guilty."""
+    from surgery.model import draft, load
+
+    with tempfile.TemporaryDirectory(prefix="surgery-") as folder:
+        model = load(before)
+        for count, one in enumerate(active, 1):
+            model, _ = run_pass(model, one)
+            so_far = active[:count]
+            with draft(model, Path(folder) / "replay.onnx") as made:
+                verdict = verifier.compare(
+                    made.path,
+                    exact=all(isinstance(p.contract, Exact) for p in so_far),
+                    changes=any(isinstance(p.contract, Changes) for p in so_far),
+                ).verdict
+            if verdict == "different":
+                return one.name
+    return None
+
+
+def _open(model: str | Path | ir.Model | onnx.ModelProto) -> tuple[ir.Model, int]:
+    import onnx_ir as ir
+
+    from surgery.model import from_proto, load
+
+    if isinstance(model, (str, Path)):
+        subject = load(model)
+    elif isinstance(model, ir.Model):
+        subject = model
+    else:
+        subject = from_proto(model)
+    return subject, count_nodes(subject)
+
+
+def _spill(stack: contextlib.ExitStack, model: ir.Model) -> Path:
+    from surgery.model import save
+
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="surgery-"))
+    return save(model, Path(folder) / "before.onnx")
+
+
+@contextlib.contextmanager
+def _draft(stack: contextlib.ExitStack, model: ir.Model, target: Path | None) -> Iterator[Draft]:
+    from surgery.model import draft
+
+    if target is None:
+        target = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="surgery-"))) / "after.onnx"
+    with draft(model, target) as made:
+        yield made
+
+
+def _unchanged(path: Path | None, model: ir.Model, target: Path) -> Draft:
+    """Nothing matched: the file as it was read, or the model as it is in memory."""
+    from surgery.model import copy_draft, draft
+
+    return draft(model, target) if path is None else copy_draft(path, target)
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return other.exists() and one.exists() and one.samefile(other)

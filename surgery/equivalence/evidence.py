@@ -1,0 +1,93 @@
+"""What the probes can see: faults are planted in the weights, and must be noticed.
+
+Neither the spread of results nor their size tells whether a probe is any good; a softmax
+that gives 1.0 for every input looks alive. So each of twelve weights, evenly spaced over the
+graph, is changed by 1 % in turn, every element up or down by chance (a normalisation absorbs
+a common factor), and the results are compared as those of another model would be.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from surgery.equivalence.compare import Distance, canonical
+from surgery.equivalence.probes import Case
+from surgery.equivalence.session import Failed, Session, Values
+from surgery.equivalence.subject import Subject
+
+SHARE = 0.01
+
+Seen = Literal["", "logits", "output"]
+Judge = Callable[[str, Any, Any], Distance]  # output name, before, after
+
+
+@dataclass
+class Fault:
+    """A weight to change, and where the change was noticed."""
+
+    weight: str
+    seen: Seen = ""
+
+
+def faulty(subject: Subject, name: str, share: float, seed: int) -> np.ndarray:
+    """The weight `name` with every element off by `share`, up or down."""
+    weight = subject.weight(name)
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    signs = rng.integers(0, 2, weight.shape, dtype=np.int8) * 2 - 1
+    return (weight * (1 + share * signs.astype(np.float32))).astype(weight.dtype)
+
+
+def plant(
+    session: Session,
+    faults: Iterable[Fault],
+    case: Case,
+    judge: Judge,
+    pool: Executor,
+    *,
+    share: float = SHARE,
+    seed: int = 0,
+    until: float = float("inf"),
+) -> None:
+    """Run `case` with each fault that is not seen yet, and note in it what is noticed.
+
+    Args:
+        session: of the model that holds the weights, with its logits as extras.
+        faults: those to plant; changed in place.
+        case: a probe whose ``outputs`` are those of the sound model.
+        judge: compares an output.
+        pool: where runs go on at once.
+        share: the size of the fault.
+        seed: of the signs.
+        until: the time (`time.monotonic`) after which no more are tried.
+    """
+
+    def attempt(fault: Fault) -> None:
+        if time.monotonic() > until:
+            return
+        feeds = {**case.feeds, fault.weight: faulty(session.subject, fault.weight, share, seed)}
+        try:
+            fault.seen = noticed(session.subject, case.outputs, session.run(feeds), judge) or fault.seen
+        except Failed:
+            fault.seen = "output"  # it would be noticed: the model fails
+
+    list(pool.map(attempt, [fault for fault in faults if fault.seen != "output"]))
+
+
+def noticed(subject: Subject, before: Values, after: Values, judge: Judge) -> Seen:
+    """Where two results of one model differ; what `before` lacks is not looked at."""
+    for port in subject.outputs:
+        if port.via in before and not judge(port.name, before[port.via], after[port.via]).ok:
+            return "output"
+    for tap in subject.taps:
+        if tap.tensor in before:
+            a, b = canonical(tap, before[tap.tensor]), canonical(tap, after[tap.tensor])
+            if not judge(tap.output, a, b).ok:
+                return "logits"
+    return ""

@@ -1,0 +1,405 @@
+"""Examine models: the baseline of the one before, its evidence, and what comes after."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+from surgery.equivalence.compare import EXACT, REFERENCE, RULES, Distance, Rule, distance
+from surgery.equivalence.evidence import SHARE, Fault, plant
+from surgery.equivalence.judge import Floors, Judge
+from surgery.equivalence.locate import first_difference
+from surgery.equivalence.pairing import Pairs, pair
+from surgery.equivalence.probes import Case, Prober
+from surgery.equivalence.session import Failed, Session, Values
+from surgery.equivalence.sizes import MAX_SECONDS
+from surgery.equivalence.subject import Port, Subject, all_nodes
+from surgery.equivalence.userdata import check_probe, read_cases
+from surgery.errors import BadInput
+from surgery.report import Evidence, OutputReport, Verification
+
+ENOUGH = 10 / 12  # of the faults; with fewer seen, more kinds of probe are tried
+
+
+@dataclass
+class Settings:
+    """What the user asked for; see `runner.Verifier`."""
+
+    before: Path | None
+    seed: int = 0
+    probes: list[dict[str, list[int]]] = field(default_factory=list)
+    inputs: list[Path] = field(default_factory=list)
+    reference: Path | None = None
+    rtol: float | None = None
+    atol: float | None = None
+    budget: float = 300.0
+    match: str = "name"
+    share: float = SHARE
+
+
+class Examiner:
+    """Holds the model before, its probes and its results; arrays stay here.
+
+    Args:
+        settings: what the user asked for.
+        progress: is told in words what goes on.
+    """
+
+    def __init__(self, settings: Settings, progress: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.progress = progress
+        self.end = time.monotonic() + settings.budget
+        self.pool = ThreadPoolExecutor(max(1, min(2, os.cpu_count() or 1)))
+        self.subject: Subject | None = None
+        self.session: Session | None = None
+        self.prober: Prober | None = None
+        self.cases: list[Case] = []
+        self.stored: list[Case] = []  # of the reference
+        self.faults: list[Fault] = []
+        self.floors: Floors | None = None
+        self.refused = ""  # why the model before gives no results
+        self.notes: list[str] = []
+
+    # ---- the model before -------------------------------------------------------------------
+
+    def baseline(self) -> None:
+        """Load the model before, find probes, run them, and plant faults.
+
+        Raises:
+            BadInput: the model can't be read, or the user's data does not fit it.
+        """
+        if self.settings.before is None:
+            return
+        self.subject = Subject.read(self.settings.before)
+        user = self._user_cases(self.subject)
+        try:
+            self.session = Session(self.subject, extras(self.subject))
+        except Failed as error:
+            self.refused = f"the runtime does not load the model before: {error}"
+            return
+        self.cases = self._given(user) + self._made(self.subject, self.session)
+        if not self.cases:
+            self.refused = f"the runtime does not run the model before: {self.prober and self.prober.error}"
+            return
+        self.floors = Floors(self.subject)
+        self.faults = [Fault(name) for name in self.subject.plants]
+        self._gather_evidence()
+        self._report_branches()
+
+    def _user_cases(self, subject: Subject) -> list[Case]:
+        """The user's data as cases; checked before anything slow is done."""
+        s = self.settings
+        for shapes in s.probes:
+            check_probe(shapes, subject.inputs)
+        found = []
+        for path in s.inputs:
+            for feeds, _ in read_cases(path, subject.inputs, subject.outputs, need_outputs=False):
+                found.append(Case("user", dict(feeds), note=path.name))
+        if s.reference:
+            for feeds, stored in read_cases(s.reference, subject.inputs, subject.outputs, need_outputs=True):
+                case = Case("reference", dict(feeds), stored=dict(stored), note=s.reference.name)
+                self.stored.append(case)
+                found.append(case)
+        return found
+
+    def _given(self, user: list[Case]) -> list[Case]:
+        """The user's cases that run; one that does not is an error, unless it is a reference."""
+        ran = []
+        for case in user:
+            try:
+                self._run(case)
+                ran.append(case)
+            except Failed as error:
+                if case.kind == "user":
+                    raise BadInput(f"the model before does not run on it: {error}", where=case.note) from None
+                self.notes.append(f"the model before does not run on the reference's inputs: {error}")
+        return ran
+
+    def _run(self, case: Case) -> None:
+        assert self.session
+        start = time.monotonic()
+        case.outputs = self.session.run(case.feeds, seconds=self._left())
+        case.seconds = time.monotonic() - start
+
+    def _made(self, subject: Subject, session: Session) -> list[Case]:
+        """Probes of our own that the model runs on."""
+        self.progress("baseline")
+        prober = self.prober = Prober(subject, self.settings.seed, self.settings.probes)
+        cases = prober.guesses()
+        failed = self._run_all(cases)
+        if not cases or failed:
+            self.progress("finding sizes that the model takes")
+            seconds = min(MAX_SECONDS, self._left() / 2)
+            cases = prober.search(lambda feeds, limit: session.run(feeds, seconds=limit), seconds)
+            self._run_all(cases)
+        return [case for case in cases if case.outputs]
+
+    def _run_all(self, cases: list[Case]) -> list[Failed]:
+        """Run cases two at a time, the largest first; those that fail are left without outputs."""
+
+        def one(case: Case) -> Failed | None:
+            try:
+                self._run(case)
+            except Failed as error:
+                return error
+            return None
+
+        order = sorted(cases, key=lambda c: -sum(np.size(v) for v in c.feeds.values() if isinstance(v, np.ndarray)))
+        return [error for error in self.pool.map(one, order) if error]
+
+    def _gather_evidence(self) -> None:
+        """Plant faults: on the quickest probe first, what stays unseen on the others, then on more."""
+        assert self.session and self.prober
+        self.progress("planting faults")
+        until = time.monotonic() + self._left() / 3
+        own = sorted((c for c in self.cases if c.kind not in ("user", "reference")), key=lambda c: c.seconds)
+        given = [c for c in self.cases if c.kind in ("user", "reference")]
+        for case in own + given:
+            self._plant(case, until)
+        for case in self.prober.more():
+            if all(fault.seen for fault in self.faults) or time.monotonic() > until:
+                return
+            if self._run_all([case]):
+                continue
+            before = self._count()
+            self._plant(case, until)
+            if self._count() > before:
+                self.cases.append(case)
+
+    def _count(self) -> int:
+        return sum(bool(fault.seen) for fault in self.faults)
+
+    def _plant(self, case: Case, until: float) -> None:
+        assert self.session and self.subject
+        rule = self.rule(exact=False)
+        unseen = [fault for fault in self.faults if not fault.seen]
+        if unseen:
+            plant(
+                self.session,
+                unseen,
+                case,
+                lambda name, a, b: distance(a, b, rule),
+                self.pool,
+                share=self.settings.share,
+                seed=self.settings.seed,
+                until=until,
+            )
+
+    def _report_branches(self) -> None:
+        """Say how many Ifs were seen to take only one branch."""
+        assert self.subject
+        single = 0
+        for name in self.subject.conditions:
+            taken = {bool(np.ravel(c.outputs[name])[0]) for c in self.cases if np.size(c.outputs.get(name, ()))}
+            single += len(taken) == 1
+        if single:
+            self.notes.append(f"{single} of {len(self.subject.conditions)} If took one branch only")
+
+    def _left(self) -> float:
+        return max(self.end - time.monotonic(), 0.1)
+
+    def rule(self, *, exact: bool) -> Rule:
+        """What may differ, by the widest rounding in the model before and by the user's wish."""
+        if exact:
+            return EXACT
+        return RULES[precision(self.subject)].given(self.settings.rtol, self.settings.atol)
+
+    # ---- the model after --------------------------------------------------------------------
+
+    def compare(self, path: Path, *, exact: bool, changes: bool, locate: bool) -> Verification:
+        """Run the model `path` on what the model before ran on, and judge.
+
+        Raises:
+            BadInput: `path` is no readable model.
+            Mismatch: its inputs or outputs do not pair with those of the model before.
+        """
+        self.end = max(self.end, time.monotonic() + self.settings.budget / 3)
+        self.progress("comparing")
+        after = Subject.read(path)
+        result = Verification(mode="model" if self.subject else "reference", notes=list(self.notes))
+        if self.subject is None:
+            self.stored = [case for case in self._user_cases(after) if case.stored]
+        pairs = pair(self.subject or after, after, self.settings.match)
+        result.notes += pairs.notes
+        try:
+            session = Session(after, extras(after))
+        except Failed as error:
+            result.notes.append(f"the runtime does not load the model after: {error}")
+            if not self.refused and self.subject:  # it did load the one before
+                result.verdict = "different"
+            return result
+        if self.cases:
+            self._against_before(result, after, session, pairs, exact, changes, locate)
+        if self.stored:
+            self._against_stored(result, session, pairs, changes)
+        elif not self.cases:
+            result.notes.append(self.refused or "there is nothing to compare with")
+        if time.monotonic() > self.end:
+            result.notes.append(f"the budget of {self.settings.budget:g} s is spent")
+        return result
+
+    def _against_before(
+        self, result: Verification, after: Subject, session: Session, pairs: Pairs, exact: bool, changes: bool, locate: bool
+    ) -> None:
+        assert self.floors and self.subject and self.prober and self.session
+        given = self.settings.rtol is not None or self.settings.atol is not None
+        judge = Judge(self.floors, pairs, self.rule(exact=exact), given, changes)
+        cases = list(self.cases)
+        if pairs.narrower:
+            run = self.session.run
+            cases += self.prober.bound(after.inputs, lambda feeds, limit: run(feeds, seconds=limit))
+
+        def one(case: Case) -> tuple[Case, Values | Failed]:
+            try:
+                return case, session.run(_renamed(case, pairs), seconds=self._left())
+            except Failed as error:
+                return case, error
+
+        failures = []
+        for case, values in self.pool.map(one, cases):
+            if isinstance(values, Failed):
+                failures.append((case, values))
+            else:
+                judge.hear(case, values)
+                result.probes.append(case.probe())
+        result.outputs = list(judge.reports())
+        for report in result.outputs:
+            if fault := pairs.faults.get(report.name):
+                report.verdict, report.note = "different", fault
+        result.evidence = self._evidence(pairs)
+        self._decide(result, judge, failures, pairs, changes)
+        if locate and result.verdict in ("different", "changed") and (guilty := judge.guilty_cases()):
+            self.progress("looking for the first tensor that differs")
+            result.first_difference = first_difference(
+                self.subject, after, guilty[0].feeds, _renamed(guilty[0], pairs), judge.rule, self.end
+            )
+
+    def _decide(
+        self, result: Verification, judge: Judge, failures: list[tuple[Case, Failed]], pairs: Pairs, changes: bool
+    ) -> None:
+        """Set the verdict, and say what it rests on."""
+        moved = [report for report in result.outputs if report.verdict == "different"]
+        broken = any(r.gap.structural for rulings in judge.rulings.values() for r in rulings) or bool(pairs.faults)
+        result.notes += [f"{name!r} {fault}" for name, fault in pairs.faults.items()]
+        for case, error in failures[:3]:
+            result.notes.append(f"the model after does not run on {case}: {error}")
+        late = any(error.timed_out for _, error in failures)
+        refused = [error for _, error in failures if not error.timed_out]
+        if broken or refused and not (changes and pairs.narrower and result.probes):
+            result.verdict = "different"
+        elif moved and not changes:
+            result.verdict = "different"
+        elif late or not result.probes:
+            result.verdict = "unverified"
+        elif moved:
+            result.verdict = "changed"
+            for report in moved:
+                report.verdict = "changed"
+        else:
+            result.verdict = "equal"
+        if result.evidence.weak:
+            result.notes.append(f"weak evidence: of {result.evidence.planted} faults {result.evidence.seen} were seen")
+
+    def _evidence(self, pairs: Pairs) -> Evidence:
+        """The faults that were seen in what the two models have in common."""
+        tapped = {a.output for a, _ in pairs.taps}
+        assert self.subject
+        logits = bool(tapped) and tapped == {tap.output for tap in self.subject.taps}
+        behind = sum(fault.seen == "logits" for fault in self.faults)
+        seen = sum(fault.seen == "output" for fault in self.faults) + (behind if logits else 0)
+        note = f"{behind} in logits only" if logits and behind else ""
+        return Evidence(len(self.faults), seen, note)
+
+    # ---- the reference ----------------------------------------------------------------------
+
+    def _against_stored(self, result: Verification, session: Session, pairs: Pairs, changes: bool) -> None:
+        """Hold the model after against stored results; where they say other than the baseline, they decide."""
+        rule = REFERENCE.given(self.settings.rtol, self.settings.atol)
+        names = {a.name: b.via for a, b in pairs.outputs}
+        own = {a.name: a.via for a, _ in pairs.outputs}
+        worst: dict[str, Distance] = {}
+        before_agrees = True
+        for case in self.stored:
+            try:
+                values = session.run(_renamed(case, pairs), seconds=self._left())
+            except Failed as error:
+                result.notes.append(f"the model after does not run on the reference's inputs: {error}")
+                result.verdict = "unverified" if error.timed_out else "different"
+                return
+            for name, stored in case.stored.items():
+                worst[name] = worst.get(name, Distance()).worst(distance(stored, values[names[name]], rule))
+                if case.outputs and not distance(stored, case.outputs[own[name]], rule).ok:
+                    before_agrees = False
+        agrees = all(gap.ok for gap in worst.values())
+        for name, gap in worst.items():
+            verdict = "agrees" if gap.ok else f"differs ({gap.why})"
+            result.notes.append(f"{name!r} {verdict} with the reference, max |d| {gap.max_abs:.3g}")
+        if not before_agrees:
+            result.notes.append("the model before itself disagrees with the reference, which decides")
+        if not self.cases:
+            result.probes = [case.probe() for case in self.stored]
+            result.outputs = [_as_report(name, gap) for name, gap in worst.items()]
+            result.evidence = self._evidence_in(session, rule)
+            if result.evidence.weak:
+                result.notes.append("weak evidence")
+        if not agrees:
+            result.verdict = "different"
+        elif not self.cases or not before_agrees:
+            result.verdict = "changed" if changes else "equal"
+        elif changes and result.verdict != "different":
+            result.verdict = "changed"
+
+    def _evidence_in(self, session: Session, rule: Rule) -> Evidence:
+        """Faults planted in the model after, since the one before does not run."""
+        self.progress("planting faults")
+        faults = [Fault(name) for name in session.subject.plants]
+        via = {port.name: port.via for port in session.subject.outputs}
+        for case in self.stored:
+            sound = Case(case.kind, case.feeds, outputs={via[name]: value for name, value in case.stored.items()})
+            plant(
+                session,
+                [fault for fault in faults if not fault.seen],
+                sound,
+                lambda name, a, b: distance(a, b, rule),
+                self.pool,
+                share=self.settings.share,
+                seed=self.settings.seed,
+                until=time.monotonic() + self._left() / 2,
+            )
+        return Evidence(len(faults), sum(bool(fault.seen) for fault in faults))
+
+
+def extras(subject: Subject) -> list[str]:
+    """The tensors to fetch besides the outputs: logits and conditions."""
+    return list(dict.fromkeys([*(tap.tensor for tap in subject.taps), *subject.conditions]))
+
+
+def precision(subject: Subject | None) -> str:
+    """The float type of the widest rounding that takes part: a key of `RULES`."""
+    if subject is None:
+        return "float"
+    graph = subject.proto.graph
+    elems = {port.elem for port in (*subject.inputs, *subject.outputs)}
+    elems |= {tensor.data_type for tensor in subject.weights.values()}
+    elems |= {a.i for node in all_nodes(graph) if node.op_type == "Cast" for a in node.attribute if a.name == "to"}
+    for code, name in ((TensorProto.BFLOAT16, "bfloat16"), (TensorProto.FLOAT16, "float16"), (TensorProto.FLOAT, "float")):
+        if code in elems:
+            return name
+    return "double" if TensorProto.DOUBLE in elems else "float"
+
+
+def _renamed(case: Case, pairs: Pairs) -> dict[str, Any]:
+    return {theirs: case.feeds[ours] for theirs, ours in pairs.inputs.items()}
+
+
+def _as_report(name: str, gap: Distance) -> OutputReport:
+    verdict = "equal" if gap.ok else "different"
+    return OutputReport(name, gap.max_abs, gap.max_rel, gap.cosine, gap.outside, verdict, gap.why)  # type: ignore[arg-type]

@@ -1,0 +1,175 @@
+"""Judge a model against the baseline: which results are other, and is it rounding?
+
+A difference beyond the tolerance is believed only once it is known by how much rounding alone
+moves that output on that probe: the model before is then run with the runtime's optimisation,
+and with two threads. Most comparisons pass, and never pay for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from surgery.equivalence.compare import DEAD, ILL, Distance, Rule, canonical, distance, tied
+from surgery.equivalence.pairing import Pairs
+from surgery.equivalence.probes import Case
+from surgery.equivalence.session import Failed, Session, Values
+from surgery.equivalence.subject import Port, Subject, Tap
+from surgery.report import OutputReport
+
+_ANYTHING = Rule(float("inf"), 0.0)  # only shapes, dtypes and the places of NaN and infinities count
+
+
+class Floors:
+    """By how much rounding alone moves each result of the model before; measured when asked for."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self._sessions: list[Session] | None = None
+        self._known: dict[int, dict[str, float]] = {}
+
+    def of(self, case: Case, name: str) -> float:
+        """The floor, absolute, of an output or tap; infinite where not even the kind of value holds."""
+        if id(case) not in self._known:
+            self._known[id(case)] = self._measure(case)
+        return self._known[id(case)].get(name, 0.0)
+
+    def _measure(self, case: Case) -> dict[str, float]:
+        taps = {tap.tensor: tap for tap in self.subject.taps}
+        floors: dict[str, float] = {}
+        for session in self._loaded():
+            try:
+                other = session.run(case.feeds)
+            except Failed:
+                continue
+            for name, value in other.items():
+                a, b = case.outputs[name], value
+                if name in taps:
+                    a, b = canonical(taps[name], a), canonical(taps[name], b)
+                gap = distance(a, b, _ANYTHING)
+                floors[name] = max(floors.get(name, 0.0), gap.max_abs if gap.ok else float("inf"))
+        return floors
+
+    def _loaded(self) -> list[Session]:
+        if self._sessions is None:
+            self._sessions = []
+            extra = list(dict.fromkeys(tap.tensor for tap in self.subject.taps))
+            for how in ({"optimise": True}, {"threads": 2}):
+                try:
+                    self._sessions.append(Session(self.subject, extra, **how))  # type: ignore[arg-type]
+                except Failed:
+                    continue
+        return self._sessions
+
+
+@dataclass
+class Ruling:
+    """One result on one probe. ``void`` says why it is no evidence either way, or is empty."""
+
+    case: Case
+    gap: Distance
+    void: str = ""
+    note: str = ""
+
+
+@dataclass
+class Judge:
+    """Collects rulings on one model.
+
+    Args:
+        floors: of the model before.
+        pairs: what belongs to what.
+        rule: what may differ.
+        given: the rule is the user's own, and is not widened by the floor.
+        values_only: the contract lets results move: logits are not looked at.
+    """
+
+    floors: Floors
+    pairs: Pairs
+    rule: Rule
+    given: bool = False
+    values_only: bool = False
+    rulings: dict[str, list[Ruling]] = field(default_factory=dict)
+    logits: dict[str, list[Ruling]] = field(default_factory=dict)
+
+    def hear(self, case: Case, after: Values) -> None:
+        """Take the results of the model after on `case` into account."""
+        for a, b in self.pairs.outputs:
+            ruling = self._rule(case, a.via, case.outputs[a.via], after[b.via], self._tap(a))
+            self.rulings.setdefault(a.name, []).append(ruling)
+        if self.values_only or self.rule.exact:
+            return
+        for tap_a, tap_b in self.pairs.taps:
+            x, y = case.outputs[tap_a.tensor], after[tap_b.tensor]
+            if np.shape(x) == np.shape(y) and np.asarray(x).dtype == np.asarray(y).dtype:
+                ruling = self._rule(case, tap_a.tensor, canonical(tap_a, x), canonical(tap_b, y), None)
+                self.logits.setdefault(tap_a.output, []).append(ruling)
+
+    def reports(self) -> Iterator[OutputReport]:
+        """One report an output, verdict "equal" or "different"."""
+        for port, _ in self.pairs.outputs:
+            rulings = self.rulings.get(port.name, [])
+            report = _report(port, rulings)
+            behind = _report(port, self.logits.get(port.via, []))
+            if report.verdict == "equal" and behind.verdict == "different":
+                report.verdict, report.outside = "different", behind.outside
+                report.note = f"the logits it is made from: {behind.note}, max |d| {behind.max_abs:.3g}"
+            yield report
+
+    def guilty_cases(self) -> list[Case]:
+        """The probes on which something differs, the smallest first."""
+        every = [*self.rulings.values(), *self.logits.values()]
+        bad = [r.case for rulings in every for r in _standing(rulings) if not r.gap.ok]
+        return sorted(bad, key=lambda case: sum(np.size(v) for v in case.feeds.values() if v is not None))
+
+    def _tap(self, port: Port) -> Tap | None:
+        return next((t for t in self.floors.subject.taps if t.output == port.via and t.picks), None)
+
+    def _rule(self, case: Case, name: str, a: Any, b: Any, tap: Tap | None) -> Ruling:
+        gap = distance(a, b, self.rule)
+        if gap.ok or gap.structural or self.rule.exact:
+            return Ruling(case, gap)
+        if tap is not None:
+            floor = self.floors.of(case, tap.tensor)
+            if tied(tap, np.asarray(case.outputs[tap.tensor]), a, b, self.rule, floor):
+                return Ruling(case, Distance(gap.max_abs, gap.max_rel), note="ties, picked otherwise")
+        floor = self.floors.of(case, name)
+        discrete = gap.peak == 0.0 and not np.asarray(a).dtype.kind == "f"
+        if discrete and floor > 0 or floor == float("inf"):
+            return Ruling(case, gap, void="rounding alone decides it")
+        if 4 * floor > ILL * gap.peak and not discrete:
+            wide = distance(a, b, self.rule, floor)
+            return Ruling(case, wide, void=f"rounding alone moves it by {floor:.2g}, of {gap.peak:.2g}")
+        if not discrete and gap.peak < DEAD and gap.max_abs < DEAD:
+            return Ruling(case, gap, void=f"it stays below {DEAD:g}")
+        return Ruling(case, gap if self.given else distance(a, b, self.rule, floor))
+
+
+def _standing(rulings: list[Ruling]) -> list[Ruling]:
+    """The rulings that count: void ones only where there are no others."""
+    return [r for r in rulings if not r.void] or rulings
+
+
+def _report(port: Port, rulings: list[Ruling]) -> OutputReport:
+    total, notes = Distance(), []
+    standing = _standing(rulings)
+    for ruling in standing:
+        total = total.worst(ruling.gap)
+        if note := ruling.note or ruling.void:
+            notes.append(note)
+    if total.why:
+        notes.insert(0, total.why)
+    elif dropped := len(rulings) - len(standing):
+        notes.append(f"{dropped} of {len(rulings)} probes dropped: {next(r.void for r in rulings if r.void)}")
+    return OutputReport(
+        port.name,
+        total.max_abs,
+        total.max_rel,
+        total.cosine,
+        total.outside,
+        "equal" if total.ok else "different",
+        "; ".join(dict.fromkeys(notes)),
+    )

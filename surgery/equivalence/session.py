@@ -1,0 +1,116 @@
+"""Run a subject on ONNX Runtime: optimisation off, silent, within a time."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnxruntime as ort
+
+from surgery.equivalence.subject import Subject
+
+Values = dict[str, Any]  # arrays (or lists of them, for sequences; None, for optionals) by name
+
+
+class Failed(Exception):
+    """The runtime can't load or run the model.
+
+    ``node`` is the name in the copy ("n611") of the node that failed, or "".
+    """
+
+    def __init__(self, text: str, node: str = "", *, timed_out: bool = False) -> None:
+        super().__init__(text)
+        self.node = node
+        self.timed_out = timed_out
+
+
+class Session:
+    """A subject that has been loaded.
+
+    Args:
+        subject: what to run.
+        extra: tensors to fetch besides the outputs.
+        optimise: let the runtime optimise the graph; only to learn how much that moves results.
+        threads: within an operator. One is quickest where two runs go on at once, and a
+            result to the bit is only had at equal numbers.
+
+    Raises:
+        Failed: the runtime does not take the model.
+    """
+
+    def __init__(
+        self, subject: Subject, extra: Sequence[str] = (), *, optimise: bool = False, threads: int = 1
+    ) -> None:
+        self.subject = subject
+        self.names = list(dict.fromkeys([*(port.via for port in subject.outputs), *extra]))
+        self._data = subject.serialise(extra)
+        self._options = _options(subject, optimise, threads)
+        self._session = self._load()
+
+    def run(
+        self, feeds: Mapping[str, Any], names: Sequence[str] | None = None, seconds: float = 60.0
+    ) -> Values:
+        """Run once, and give the tensors `names`, or all outputs and extras.
+
+        Args:
+            feeds: values by the subject's own input names.
+            names: what to fetch.
+            seconds: after this time the runtime is told to stop; it does between two nodes.
+
+        Raises:
+            Failed: the run failed, or the time was over.
+        """
+        if self.subject.random:  # the second run of one session draws other numbers
+            self._session = self._load()
+        via = {port.name: port.via for port in self.subject.inputs}
+        options = ort.RunOptions()
+        options.log_severity_level = 4
+        if names is not None:
+            options.only_execute_path_to_fetches = True
+        timer = threading.Timer(seconds, lambda: setattr(options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        wanted = list(names) if names is not None else self.names
+        try:
+            fed = {via.get(name, name): value for name, value in feeds.items()}
+            return dict(zip(wanted, self._session.run(wanted, fed, options)))
+        except Exception as error:  # the runtime raises a dozen types with no common base
+            if options.terminate:
+                raise Failed(f"did not end within {seconds:.3g} s", timed_out=True) from None
+            raise _failed(error, self.subject) from None
+        finally:
+            timer.cancel()
+
+    def _load(self) -> ort.InferenceSession:
+        try:
+            return ort.InferenceSession(self._data, self._options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise _failed(error, self.subject) from None
+
+
+def _options(subject: Subject, optimise: bool, threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    level = ort.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimise else level.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # memory goes back after a run, and its limit is felt
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.disable_prepacking", "1")  # no second copy of weights
+    folder = str(subject.path.resolve().parent)
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+    return options
+
+
+def _failed(error: Exception, subject: Subject) -> Failed:
+    text = " ".join(str(error).split())
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
+    text = re.sub(r"/\S+\.(cc|h):\d+ \S+ ", "", text)  # where in the runtime's source it was noticed
+    found = re.findall(r"[Nn]ame:\s?'(n\d+)'|\((n\d+)\)|node \(?'?(n\d+)\b", text)
+    node = next((name for name in found[-1] if name), "") if found else ""
+    if len(text) > 400:
+        text = text[:397] + "..."
+    return Failed(subject.explain(text), node)

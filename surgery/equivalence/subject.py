@@ -1,0 +1,378 @@
+"""From a model file, the copy that a runtime runs and probes.
+
+The copy computes what the model computes. It differs in what is convenient for looking on:
+
+- nodes are named n0, n1, ..., so that a run that fails says where (`Subject.explain`);
+- top-level Constants are initializers: ONNX Runtime maps those from the file in place;
+- logits are found (`Tap`), since a saturated Sigmoid or Softmax hides what lies before it;
+- some weights are inputs with defaults, so that a fault can be planted by feeding them;
+- element types that numpy lacks (bfloat16, float8, int4) enter and leave as float32;
+- random operators have seeds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from surgery.model import read_proto
+
+Dim = int | str | None
+Kind = Literal["tensor", "sequence", "optional", "other"]
+
+PLANTS = 12  # weights that faults can be planted in
+
+_WEIGHTED = {"Conv", "ConvTranspose", "MatMul", "Gemm", "LSTM", "GRU", "RNN", "DeformConv", "Einsum"}
+_RELAYS = {"Identity", "Transpose", "Reshape", "Cast", "Squeeze", "Unsqueeze", "Flatten"}
+_SQUASHERS = {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Hardmax", "ArgMax", "TopK"}
+_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
+_FOREIGN = {
+    code
+    for name, code in TensorProto.DataType.items()
+    if name.startswith(("BFLOAT", "FLOAT8", "FLOAT4", "INT4", "UINT4", "INT2", "UINT2"))
+}
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a model.
+
+    ``elem`` is a ``TensorProto.DataType``, of the elements where `kind` is a sequence or an
+    optional. ``dims`` holds an int, a symbol's name, or None for each axis; it is None itself
+    where not even the rank is known. ``via`` is the name in the copy.
+    """
+
+    name: str
+    kind: Kind
+    elem: int
+    dims: tuple[Dim, ...] | None
+    via: str
+
+    @property
+    def dtype(self) -> str:
+        """The element type in the spelling of ONNX, lower case: "float", "int64", ..."""
+        return TensorProto.DataType.Name(self.elem).lower() if self.elem else "unknown"
+
+    @property
+    def numpy(self) -> np.dtype:
+        """The dtype of the arrays that the copy takes or gives for it."""
+        if self.elem in _FOREIGN:
+            return np.dtype(np.float32)
+        return np.dtype(helper.tensor_dtype_to_np_dtype(self.elem)) if self.elem else np.dtype(object)
+
+    def __str__(self) -> str:
+        dims = "?" if self.dims is None else ",".join("?" if d is None else str(d) for d in self.dims)
+        return f"{self.name} {self.dtype}[{dims}]"
+
+
+@dataclass(frozen=True)
+class Tap:
+    """The input of the Softmax, Sigmoid, ArgMax, ... that an output ends in.
+
+    ``axes`` says what the operator works over: None is elementwise. ``picks`` is the tensor
+    of indices where the operator gives some and only its layout changes on the way to the
+    output, else empty.
+    """
+
+    output: str
+    tensor: str
+    op: str
+    axis: int | None = None
+    flat: bool = False  # Softmax before opset 13 works over all axes from `axis` on
+    picks: str = ""
+    keepdims: bool = True
+
+
+@dataclass
+class Subject:
+    """The copy of one model; `proto` is without its taps, which `serialise` adds."""
+
+    path: Path
+    proto: onnx.ModelProto
+    inputs: list[Port] = field(default_factory=list)
+    outputs: list[Port] = field(default_factory=list)
+    taps: list[Tap] = field(default_factory=list)
+    conditions: dict[str, str] = field(default_factory=dict)  # of each If: tensor -> node's own name
+    plants: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)  # of node n<i>, in words
+    random: bool = False
+    weights: dict[str, TensorProto] = field(default_factory=dict)  # top-level initializers
+
+    @classmethod
+    def read(cls, path: Path) -> Subject:
+        """Read a model file and make its copy.
+
+        Raises:
+            BadInput: `path` is no readable model.
+        """
+        return cls.of(read_proto(path), path)
+
+    @classmethod
+    def of(cls, proto: onnx.ModelProto, path: Path) -> Subject:
+        """Make `proto` into the copy; it is changed in place. `path` is where its weights lie."""
+        self = cls(path=path, proto=proto)
+        graph = proto.graph
+        _lift_constants(graph)
+        self.weights = {tensor.name: tensor for tensor in graph.initializer}
+        self._ports()
+        self._name_nodes(graph)
+        self._seed()
+        live = _live(graph)
+        self.taps = list(_find_taps(proto))
+        self.conditions = {
+            node.input[0]: self.labels[int(node.name[1:])] for node in live if node.op_type == "If"
+        }
+        self._plant(live)
+        return self
+
+    def serialise(self, extra: Sequence[str] = ()) -> bytes:
+        """The copy as ONNX Runtime takes it, with the tensors `extra` as outputs too."""
+        outputs = self.proto.graph.output
+        count, known = len(outputs), {value.name for value in outputs}
+        for name in extra:
+            if name not in known:
+                known.add(name)
+                outputs.add().name = name  # the runtime infers the type
+        try:
+            return self.proto.SerializeToString()
+        finally:
+            del outputs[count:]
+
+    def weight(self, name: str) -> np.ndarray:
+        """The values of a top-level initializer."""
+        return read_weight(self.weights[name], self.path.parent)
+
+    def explain(self, text: str) -> str:
+        """`text` of the runtime with the nodes' own names in place of n0, n1, ..."""
+        return re.sub(r"\bn(\d+)\b", lambda m: self._label(int(m[1])), text)
+
+    def _label(self, index: int) -> str:
+        return self.labels[index] if index < len(self.labels) else f"n{index}"
+
+    def _ports(self) -> None:
+        graph = self.proto.graph
+        inputs = [value for value in graph.input if value.name not in self.weights]
+        self.inputs = [_port(value) for value in inputs]
+        self.outputs = [_port(value) for value in graph.output]
+        casts_in, casts_out = [], []
+        for value, port in zip(inputs, self.inputs):
+            if port.via != port.name:
+                casts_in.append(helper.make_node("Cast", [port.via], [port.name], to=port.elem))
+                value.name = port.via
+                value.type.tensor_type.elem_type = TensorProto.FLOAT
+        for value, port in zip(graph.output, self.outputs):
+            if port.via != port.name:
+                casts_out.append(helper.make_node("Cast", [port.name], [port.via], to=TensorProto.FLOAT))
+                value.name = port.via
+                value.type.tensor_type.elem_type = TensorProto.FLOAT
+        if casts_in or casts_out:
+            nodes = [*casts_in, *graph.node, *casts_out]
+            del graph.node[:]
+            graph.node.extend(nodes)
+        del graph.input[:]
+        graph.input.extend(inputs)
+        # Shapes that the file promises for inner tensors or outputs but that a run does not
+        # keep only make the runtime warn; with types alone it infers them itself.
+        del graph.value_info[:]
+        self.proto.ir_version = max(self.proto.ir_version, 4)  # an initializer need not be an input
+
+    def _name_nodes(self, graph: onnx.GraphProto) -> None:
+        for node in graph.node:
+            own = node.name or (node.output[0] if node.output else "")
+            node.name = f"n{len(self.labels)}"
+            self.labels.append(own or node.op_type)
+            for inner in subgraphs(node):
+                self._name_nodes(inner)
+
+    def _seed(self) -> None:
+        """Give random operators seeds by their order, so that two runs of one model agree."""
+        counts: dict[str, int] = {}
+        for node in all_nodes(self.proto.graph):
+            training = node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]
+            if node.op_type not in _RANDOM and not training:
+                continue
+            self.random = True
+            counts[node.op_type] = counts.get(node.op_type, 0) + 1
+            if not any(a.name == "seed" for a in node.attribute):
+                seed = counts[node.op_type]
+                node.attribute.append(helper.make_attribute("seed", seed if training else float(seed)))
+
+    def _plant(self, live: list[onnx.NodeProto]) -> None:
+        makers = {name: node for node in self.proto.graph.node for name in node.output}
+        found: dict[str, None] = {}
+        for node in live:
+            if node.op_type in _WEIGHTED:
+                found.update((w, None) for name in node.input if (w := self._origin(name, makers)))
+        if not found:  # no operator that has weights: take what constants there are
+            names = (name for node in live for name in node.input)
+            found = {w: None for name in names if (w := self._origin(name, makers))}
+        candidates = list(found)
+        picks = np.unique(np.linspace(0, len(candidates) - 1, PLANTS).round().astype(int)) if candidates else []
+        self.plants = [candidates[i] for i in picks]
+        for name in self.plants:
+            weight = self.weights[name]
+            self.proto.graph.input.append(
+                helper.make_tensor_value_info(name, weight.data_type, list(weight.dims))
+            )
+
+    def _origin(self, name: str, makers: dict[str, onnx.NodeProto]) -> str:
+        """The float weight of more than one element that `name` is, but for its layout; or ""."""
+        for _ in range(8):
+            if weight := self.weights.get(name):
+                return name if weight.data_type in _FLOATS and np.prod(weight.dims) > 1 else ""
+            node = makers.get(name)
+            if node is None or not node.input:
+                return ""
+            if node.op_type == "DequantizeLinear":
+                name = node.input[1]  # the scale is the part that can be off by a little
+            elif node.op_type in _RELAYS:
+                name = node.input[0]
+            else:
+                return ""
+        return ""
+
+
+def read_weight(tensor: TensorProto, folder: Path) -> np.ndarray:
+    """The values of a tensor, wherever they lie; `folder` is that of the model file."""
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return numpy_helper.to_array(tensor)
+    where = {entry.key: entry.value for entry in tensor.external_data}
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    count = int(np.prod(tensor.dims, dtype=np.int64))
+    data = np.fromfile(folder / where["location"], dtype, count, offset=int(where.get("offset", 0)))
+    return data.reshape(tuple(tensor.dims))
+
+
+def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs in a node's attributes."""
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield attribute.g
+        elif attribute.type == onnx.AttributeProto.GRAPHS:
+            yield from attribute.graphs
+
+
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of `graph` and of every graph within."""
+    for node in graph.node:
+        yield node
+        for inner in subgraphs(node):
+            yield from all_nodes(inner)
+
+
+def reads(node: onnx.NodeProto) -> Iterator[str]:
+    """The names that a node reads, those its sub-graphs take from around them included."""
+    yield from node.input
+    for inner in subgraphs(node):
+        for deep in inner.node:
+            yield from reads(deep)
+        yield from (value.name for value in inner.output)
+
+
+def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
+    """An integer attribute, or `default` where it is not written."""
+    return next((int(a.i) for a in node.attribute if a.name == name), default)
+
+
+def _live(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes that an output depends on, in order."""
+    needed = {value.name for value in graph.output}
+    live = []
+    for node in reversed(graph.node):
+        if any(name in needed for name in node.output):
+            needed.update(reads(node))
+            live.append(node)
+    return live[::-1]
+
+
+def _port(value: onnx.ValueInfoProto) -> Port:
+    kind: Kind = "tensor"
+    type_ = value.type
+    for wrapper in ("sequence", "optional"):
+        if type_.WhichOneof("value") == f"{wrapper}_type":
+            kind = wrapper  # type: ignore[assignment]
+            type_ = getattr(type_, f"{wrapper}_type").elem_type
+    if type_.WhichOneof("value") != "tensor_type":
+        return Port(value.name, "other", 0, None, value.name)
+    tensor = type_.tensor_type
+    dims: tuple[Dim, ...] | None = None
+    if tensor.HasField("shape"):
+        dims = tuple(
+            d.dim_value if d.WhichOneof("value") == "dim_value" else (d.dim_param or None)
+            for d in tensor.shape.dim
+        )
+    foreign = kind == "tensor" and tensor.elem_type in _FOREIGN
+    return Port(value.name, kind, tensor.elem_type, dims, f"{value.name}:float32" if foreign else value.name)
+
+
+def _lift_constants(graph: onnx.GraphProto) -> None:
+    """Turn the Constants of the main graph into initializers."""
+    nodes = list(graph.node)
+    kept = [node for node in nodes if node.op_type != "Constant" or not _lift(node, graph)]
+    if len(kept) < len(nodes):
+        del graph.node[:]
+        graph.node.extend(kept)
+
+
+def _lift(node: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
+    if node.domain not in ("", "ai.onnx") or len(node.attribute) != 1:
+        return False
+    value = node.attribute[0]
+    if value.name == "value":
+        tensor = graph.initializer.add()
+        tensor.CopyFrom(value.t)
+    elif value.name in ("value_float", "value_floats"):
+        data = np.asarray(value.f if value.name == "value_float" else list(value.floats), np.float32)
+        tensor = graph.initializer.add()
+        tensor.CopyFrom(numpy_helper.from_array(data))
+    elif value.name in ("value_int", "value_ints"):
+        ints = np.asarray(value.i if value.name == "value_int" else list(value.ints), np.int64)
+        tensor = graph.initializer.add()
+        tensor.CopyFrom(numpy_helper.from_array(ints))
+    else:
+        return False  # strings and sparse tensors stay
+    tensor.name = node.output[0]
+    return True
+
+
+def _find_taps(proto: onnx.ModelProto) -> Iterator[Tap]:
+    """The logits behind each output, through changes of layout and Concat; 64 at most."""
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1)
+    for value in proto.graph.output:
+        todo, seen, plain = [value.name], 0, True
+        while todo and seen < 64:
+            name = todo.pop(0)
+            node = makers.get(name)
+            if node is None or not node.input:
+                continue
+            if node.op_type == "Concat":
+                todo, plain = [*node.input, *todo], False
+            elif node.op_type in _RELAYS:
+                todo.insert(0, node.input[0])
+                plain = plain and node.op_type != "Transpose"
+            elif node.op_type in _SQUASHERS:
+                seen += 1
+                yield _tap(value.name, name, node, makers, opset, plain)
+
+
+def _tap(
+    output: str, name: str, node: onnx.NodeProto, makers: dict[str, onnx.NodeProto], opset: int, plain: bool
+) -> Tap:
+    picks = ""
+    if plain and (node.op_type == "ArgMax" or (node.op_type == "TopK" and name in node.output[1:2])):
+        picks = name
+    axis: int | None = None
+    if "igmoid" not in node.op_type:
+        axis = attribute(node, "axis", {"ArgMax": 0, "TopK": -1}.get(node.op_type, -1 if opset >= 13 else 1))
+    flat = opset < 13 and node.op_type in ("Softmax", "LogSoftmax", "Hardmax")
+    keepdims = node.op_type != "ArgMax" or bool(attribute(node, "keepdims", 1))
+    return Tap(output, node.input[0], node.op_type, axis, flat, picks, keepdims)

@@ -1,0 +1,183 @@
+"""``op``: write standard ONNX in its newest spelling, at whatever opset the model has.
+
+    y = op.ReduceSum(op.Mul(x, 2.0), [1], keepdims=0)
+    a, b = op.Split(x, num_outputs=2, axis=0)
+
+Operands are values, or numbers and arrays, which become constants of the dtype that the
+operator asks for beside its other operands. What depends on constants alone is computed
+at once and becomes a constant. How older opsets spell things is in `surgery.spelling`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from surgery import fold, spelling
+from surgery.errors import Refused
+from surgery.views import Skip, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from surgery.edit import Edit
+
+Operand = Value | int | float | bool | list[Any] | tuple[Any, ...] | np.ndarray | None
+
+
+class Op:
+    """Builds nodes in front of one node of the graph.
+
+    Args:
+        edit: the edit that the nodes belong to.
+        at: the node before which they are put, and after which they are named.
+        opset: the version of the standard operators there.
+    """
+
+    def __init__(self, edit: Edit, at: ir.Node, opset: int) -> None:
+        self.opset = opset
+        self._edit = edit
+        self._at = at
+        self._base = at.name or (at.outputs[0].name if at.outputs else "") or at.op_type
+        self._nodes: list[ir.Node] = []
+
+    def __getattr__(self, op_type: str) -> Callable[..., Any]:
+        """The operator `op_type`; see `call`."""
+        if not op_type[:1].isupper():
+            raise AttributeError(op_type)
+        return lambda *inputs, **attributes: self.call(op_type, inputs, attributes)
+
+    def skip(self, why: str) -> Skip:
+        """To be returned by ``rewrite``: the place stays as it is, and is reported with the reason."""
+        return Skip(why)
+
+    def call(self, op_type: str, inputs: Sequence[Operand], attributes: dict[str, Any]) -> Any:
+        """A node of the standard operator `op_type`, as its newest version has it.
+
+        Args:
+            inputs: the operands in order; None for an optional one that is left out.
+            attributes: by name; dtypes (``Cast``'s ``to``) as numpy dtypes. Two have a
+                meaning of their own: ``domain`` takes an operator of another domain, as it
+                is; ``outputs`` is the number of outputs where the operator leaves it open.
+
+        Returns:
+            A `Value`, or a list of them where there are several outputs.
+
+        Raises:
+            Refused: the operator can't be spelt at the model's opset.
+        """
+        attributes = {k: _attribute(v) for k, v in attributes.items() if v is not None}
+        domain, count = attributes.pop("domain", ""), attributes.pop("outputs", None)
+        if domain:
+            values = [self._value(x, None) for x in inputs]
+            return self.emit(op_type, values, attributes, count or 1, domain)
+        newest = spelling.schema(op_type, None)
+        if newest is None:
+            raise TypeError(f"there is no standard operator {op_type!r}")
+        values = self._operands(newest, op_type, inputs)
+        if count is None:
+            count = attributes.get("num_outputs") or spelling.outputs(op_type)
+            if op_type == "Split" and len(values) > 1 and values[1] is not None:
+                sizes = values[1].constant
+                if sizes is None:
+                    raise TypeError("Split needs outputs= where its sizes are not constant")
+                count = len(sizes)
+        return spelling.spell(self, op_type, values, attributes, count)
+
+    def emit(
+        self, op_type: str, inputs: Sequence[Value | None], attributes: dict[str, Any], count: int, domain: str = ""
+    ) -> Any:
+        """The node as it is given, in the spelling of the model's opset."""
+        kept = list(inputs)
+        while kept and kept[-1] is None:
+            kept.pop()
+        if not domain:
+            self._check(op_type, kept)
+        node = self._edit.node(
+            op_type,
+            [None if v is None else v.ir for v in kept],
+            attributes,
+            base=self._base,
+            outputs=count,
+            domain=domain,
+        )
+        node.version = self.opset
+        self._nodes.append(node)
+        if all(v is None or self._edit.is_constant(v.ir) for v in kept) and fold.foldable(node):
+            self._edit.pend(node)
+        values = [Value(v, self._edit) for v in node.outputs]
+        return values[0] if count == 1 else values
+
+    def constant(self, array: Any, dtype: Any = None) -> Value:
+        """A constant tensor, as a `Value`."""
+        array = np.asarray(array, dtype=dtype)
+        return Value(self._edit.loose(array, f"{self._base}/constant"), self._edit)
+
+    def finish(self, values: Sequence[Value | None]) -> list[ir.Value | None]:
+        """Put the nodes that `values` need into the graph, constants folded; see `Edit.settle`."""
+        return self._edit.settle(self._nodes, [None if v is None else v.ir for v in values], self._at)
+
+    def _operands(self, newest: onnx.defs.OpSchema, op_type: str, inputs: Sequence[Operand]) -> list[Value | None]:
+        formal = spelling.parameters(op_type)
+        if not formal:
+            return [self._value(x, None) for x in inputs]
+        kinds = [formal[min(i, len(formal) - 1)] for i in range(len(inputs))]
+        typed: dict[str, Value] = {}
+        for (kind, _), x in zip(kinds, inputs, strict=True):
+            if isinstance(x, Value):
+                typed.setdefault(kind, x)
+        out: list[Value | None] = []
+        for (kind, only), x in zip(kinds, inputs, strict=True):
+            if x is None or isinstance(x, (Value, np.ndarray, np.generic)):
+                out.append(self._value(x, None))
+            elif kind in typed:
+                dtype = typed[kind].dtype
+                if dtype is None:
+                    raise Skip(f"the element type of {typed[kind].name!r} is unknown")
+                out.append(self._value(x, dtype))
+            else:
+                out.append(self._value(x, only))
+        return out
+
+    def _value(self, x: Operand, dtype: np.dtype | None) -> Value | None:
+        if x is None or isinstance(x, Value):
+            return x
+        if isinstance(x, ir.Value):
+            return Value(x, self._edit)
+        array = np.asarray(x)
+        if dtype is None and not isinstance(x, (np.ndarray, np.generic)):
+            plain = {"f": np.float32, "i": np.int64}.get(array.dtype.kind)
+            return self.constant(array, plain)
+        return self.constant(array, dtype)
+
+    def _check(self, op_type: str, inputs: Sequence[Value | None]) -> None:
+        """Refuse an operand whose type the operator does not take at this opset."""
+        formal = spelling.types(op_type, self.opset)
+        for i, value in enumerate(inputs):
+            if value is None or not formal:
+                continue
+            dtype = value.ir.dtype  # what is known for nothing; inference is not worth a check
+            if dtype is None:
+                continue
+            allowed = formal[min(i, len(formal) - 1)]
+            if f"tensor({spelling.type_name(dtype)})" not in allowed:
+                raise Refused(
+                    f"{op_type} of opset {self.opset} does not take {spelling.type_name(dtype)}",
+                    where=self._base,
+                    cure="convert the model to a newer opset first",
+                )
+
+
+def _attribute(value: Any) -> Any:
+    if isinstance(value, (np.dtype, type)):
+        return ir.DataType.from_numpy(np.dtype(value)).value
+    if isinstance(value, np.ndarray):
+        return ir.tensor(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple):
+        return list(value)
+    return value

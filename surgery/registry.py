@@ -1,0 +1,222 @@
+"""Find rewrites by name, list them without importing them, and read their options from text.
+
+Packages announce themselves by the entry point group ``onnx_surgery.rewrites``; ours does
+as any third party's. In such a package, and in its ``passes`` and ``functions``, every
+module that defines a `Pass` or a `Rewriter` is a rewrite, named after its file. Names,
+summaries and options are read from the files' syntax trees: nothing is imported until a
+rewrite is used.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import importlib.util
+import typing
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from surgery.errors import BadInput, Missing, SurgeryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from surgery.authoring import Pass
+
+GROUP = "onnx_surgery.rewrites"
+_BASES = {"Pass": "pass", "Rewriter": "rewriter"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a rewrite, as its source writes it."""
+
+    name: str
+    type: str
+    default: str
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A rewrite that the registry holds."""
+
+    name: str
+    kind: str
+    module: str
+    file: Path
+    page: str
+    contract: str
+    options: tuple[Option, ...]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the page."""
+        return self.page.strip().partition("\n")[0]
+
+
+@functools.cache
+def entries() -> dict[str, Entry]:
+    """All rewrites by name.
+
+    Raises:
+        BadInput: two rewrites have one name; both files are named.
+    """
+    found: dict[str, Entry] = {}
+    for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: p.name):
+        for module, file in _modules(point.value):
+            entry = _read(module, file)
+            if entry is None:
+                continue
+            other = found.setdefault(entry.name, entry)
+            if other.file != entry.file:
+                raise BadInput(
+                    f"two rewrites have the name {entry.name!r}",
+                    where=f"{other.file} and {entry.file}",
+                    cure="rename one of the files, or uninstall one of the packages",
+                )
+    return found
+
+
+def find(name: str, kind: str | None = None) -> Entry:
+    """The rewrite of that name.
+
+    Raises:
+        BadInput: there is none; the message lists what there is.
+    """
+    known = {n: e for n, e in entries().items() if kind in (None, e.kind)}
+    if name not in known:
+        raise BadInput(f"there is no {kind or 'rewrite'} {name!r}", cure=f"there is: {', '.join(sorted(known))}")
+    return known[name]
+
+
+def make(text: str) -> Pass:
+    """A pass from its name and options, as the command line has them: ``gridsample:indices=int32``.
+
+    Raises:
+        BadInput: no such pass or option, or a value of another type.
+    """
+    name, _, rest = text.partition(":")
+    options = {}
+    for item in rest.split(",") if rest else ():
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise BadInput(f"an option is written name=value, not {item!r}", where=f"pass {name!r}")
+        options[key] = value
+    return build(name, options)
+
+
+def build(name: str, options: dict[str, Any]) -> Pass:
+    """A pass by name; options that are text are read as their fields' types ask."""
+    entry = find(name, "pass")
+    made = load(entry)
+    fields = made.fields()
+    typed = {
+        key: _parse(value, fields[key], f"option {key!r} of pass {name!r}")
+        if isinstance(value, str) and key in fields
+        else value
+        for key, value in options.items()
+    }
+    return made(**typed)
+
+
+def load(entry: Entry) -> type[Pass]:
+    """Import a rewrite and return its class."""
+    try:
+        module = importlib.import_module(entry.module)
+    except ImportError as error:
+        raise Missing(f"{entry.kind} {entry.name!r} can't be loaded: {error}", where=str(entry.file)) from error
+    from surgery.authoring import Pass
+
+    classes = [
+        c
+        for c in vars(module).values()
+        if isinstance(c, type) and issubclass(c, Pass) and c is not Pass and c.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise SurgeryError(f"the file defines {len(classes)} passes, not one", where=str(entry.file))
+    return classes[0]
+
+
+def resolve(passes: Sequence[str | Pass]) -> list[Pass]:
+    """Passes given by name or as objects."""
+    return [make(p) if isinstance(p, str) else p for p in passes]
+
+
+def _modules(package: str) -> Iterator[tuple[str, Path]]:
+    """The modules of a package, and of its ``passes`` and ``functions``, not imported."""
+    top, *inner = package.split(".")
+    spec = importlib.util.find_spec(top)  # imports nothing: the name has no parent
+    for root in (spec.submodule_search_locations or ()) if spec is not None else ():
+        folder = Path(root, *inner)
+        for part in ("", "passes", "functions"):
+            for file in sorted((folder / part).glob("[!_]*.py")):
+                yield ".".join(filter(None, (package, part, file.stem))), file
+
+
+def _read(module: str, file: Path) -> Entry | None:
+    """What a file says of its rewrite; None if it defines none."""
+    try:
+        source = file.read_text(encoding="utf-8")
+        tree = ast.parse(source)
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise BadInput(f"can't be read: {error}", where=str(file)) from error
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        kinds = [_BASES[n] for n in (ast.unparse(b).rpartition(".")[2] for b in node.bases) if n in _BASES]
+        if not kinds:
+            continue
+        lines, options, contract = source.splitlines(), [], "Exact()"
+        for item in node.body:
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+                kind = ast.unparse(item.annotation)
+                if kind.startswith("ClassVar"):
+                    continue
+                default = ast.unparse(item.value) if item.value is not None else ""
+                comment = lines[item.lineno - 1].partition("  # ")[2]
+                options.append(Option(item.target.id, kind, default, comment))
+            elif isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "contract":
+                contract = ast.unparse(item.value)
+        page = ast.get_docstring(tree) or ast.get_docstring(node) or ""
+        name = file.stem.replace("_", "-")
+        return Entry(name, kinds[0], module, file, page, contract, tuple(options))
+    return None
+
+
+def _parse(text: str, kind: Any, what: str) -> Any:
+    """`text` as a value of the annotated type `kind`; a list is ``a;b``, a dict ``a=1;b=2``."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return next((a for a in args if str(a) == text), text)
+    if origin is not None and origin not in (list, dict):  # a union: the first that can be read
+        for one in args:
+            if one is type(None):
+                if text in ("", "none"):
+                    return None
+                continue
+            try:
+                return _parse(text, one, what)
+            except BadInput:
+                continue
+        raise BadInput(f"{what} can't be {text!r}")
+    plain = origin or kind
+    try:
+        if plain is bool:
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+        if plain in (int, float):
+            return plain(text)
+        if plain is list:
+            return [_parse(t, args[0] if args else str, what) for t in text.split(";")] if text else []
+        if plain is dict:
+            key, value = args or (str, str)
+            pairs = [t.partition("=") for t in text.split(";")] if text else []
+            if not all(equals for _, equals, _ in pairs):
+                raise ValueError
+            return {_parse(k, key, what): _parse(v, value, what) for k, _, v in pairs}
+    except (ValueError, KeyError):
+        raise BadInput(f"{what} must be {getattr(plain, '__name__', plain)}, not {text!r}") from None
+    return text

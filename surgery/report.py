@@ -1,0 +1,174 @@
+"""The Report: what was done to a model, and what was proven about it.
+
+Plain data. `Report.to_json` is the document that ``--json`` prints, of schema 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA = 1
+
+Verdict = Literal["equal", "changed", "different", "unverified", "untouched"]
+
+
+@dataclass
+class Skip:
+    """A place that a pass left as it was, or a near miss, with the reason."""
+
+    node: str
+    why: str
+
+
+@dataclass
+class PassReport:
+    """What one pass did."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    places: int = 0
+    skipped: list[Skip] = field(default_factory=list)
+    contract: str = ""
+    verdict: Verdict = "untouched"
+    seconds: float = 0.0
+
+
+@dataclass
+class Probe:
+    """One set of inputs that the model was run on.
+
+    ``shapes`` holds the shape of every input; ``kind`` names how the values were
+    made ("bars", "noise", ...), or is "user" or "reference".
+    """
+
+    kind: str
+    shapes: dict[str, list[int]]
+    note: str = ""
+
+
+@dataclass
+class Evidence:
+    """Of `planted` faults of 1 % in the weights, how many the probes noticed."""
+
+    planted: int = 0
+    seen: int = 0
+    note: str = ""
+
+    @property
+    def weak(self) -> bool:
+        """Whether too few were noticed for "equal" to mean much."""
+        return self.planted > 0 and self.seen * 12 < self.planted * 10
+
+    def __str__(self) -> str:
+        if not self.planted:
+            return "no weights to plant faults in"
+        return f"{self.seen} of {self.planted} seen"
+
+
+@dataclass
+class OutputReport:
+    """How far one output moved, the worst over all probes.
+
+    ``max_abs``, ``max_rel`` and ``cosine`` are over the elements that are finite
+    on both sides; ``outside`` is the share of elements beyond the tolerance, NaN
+    and infinities in other places among them.
+    """
+
+    name: str
+    max_abs: float = 0.0
+    max_rel: float = 0.0
+    cosine: float = 1.0
+    outside: float = 0.0
+    verdict: Verdict = "equal"
+    note: str = ""
+
+
+@dataclass
+class Sites:
+    """The result of verifying every cut where it was made."""
+
+    count: int = 0
+    structures: int = 0
+    verified: int = 0
+    verdict: Verdict = "unverified"
+
+
+@dataclass
+class Difference:
+    """The first tensor, in the order of the graph before, that differs."""
+
+    tensor: str
+    node: str
+    max_abs: float
+    before: str = ""
+    after: str = ""
+
+
+@dataclass
+class Verification:
+    """What was compared, on which inputs, and what came of it.
+
+    ``mode`` is "full", "model", "sites", "none" or "reference".
+    """
+
+    mode: str = "model"
+    probes: list[Probe] = field(default_factory=list)
+    evidence: Evidence = field(default_factory=Evidence)
+    outputs: list[OutputReport] = field(default_factory=list)
+    sites: Sites = field(default_factory=Sites)
+    first_difference: Difference | None = None
+    guilty: str | None = None
+    verdict: Verdict = "unverified"
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether what was promised was seen to hold."""
+        return self.verdict in ("equal", "changed", "untouched")
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict}: {len(self.probes)} probes, evidence {self.evidence}"]
+        lines += [
+            f"  {o.name}: {o.verdict}, max |d| {o.max_abs:.3g}, max rel {o.max_rel:.3g}, "
+            f"cosine {o.cosine:.6f}, outside {o.outside:.2%}" + (f" ({o.note})" if o.note else "")
+            for o in self.outputs
+        ]
+        if d := self.first_difference:
+            lines.append(f"  first difference: {d.tensor} at {d.node}, max |d| {d.max_abs:.3g}")
+        return "\n".join(lines + [f"  {note}" for note in self.notes])
+
+
+@dataclass
+class Report:
+    """The whole of one ``apply``."""
+
+    model: str
+    output: str | None = None
+    passes: list[PassReport] = field(default_factory=list)
+    verify: Verification = field(default_factory=Verification)
+    nodes: dict[str, int] = field(default_factory=lambda: {"before": 0, "after": 0})
+    verdict: Verdict = "untouched"
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``--json``: plain types only, non-finite floats as strings."""
+        return to_json(self)
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """A dataclass as a JSON document with its schema number."""
+    return {"schema": SCHEMA, **_plain(dataclasses.asdict(record))}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no NaN and no infinities
+    return value

@@ -1,0 +1,1 @@
+"""One file is one rewrite, found by its name."""
