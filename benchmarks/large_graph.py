@@ -64,6 +64,7 @@ def ours(source: str, target: str) -> None:
     import surgery
 
     result = surgery.apply(source, ["hardswish"], verify="none")
+    assert result.model is not None
     surgery.save(result.model, target)
     print(json.dumps(result.report.passes[0].seconds))
 

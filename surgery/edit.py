@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
-
 from surgery import fold
 from surgery.errors import BadInput
 from surgery.model import graphs
@@ -54,7 +53,7 @@ class Edit:
     def unique(self, base: str) -> str:
         """A name that no value and no node of the model has: `base`, or with a number after it."""
         if self._names is None:
-            self._names = set(_names(self.model))
+            self._names = _names(self.model)
         name, count = base, 0
         while name in self._names:
             count += 1
@@ -309,7 +308,7 @@ class Edit:
             BadInput: there is no tensor `old`, or `new` is taken.
         """
         if self._names is None:
-            self._names = set(_names(self.model))
+            self._names = _names(self.model)
         if new in self._names:
             raise BadInput(f"the name {new!r} is taken")
         value = next((v for v in _values(self.model) if v.name == old), None)
@@ -339,7 +338,7 @@ class Edit:
     def _store(self, home: ir.Graph, tensor: ir.TensorProtocol, name: str) -> ir.Value:
         # Before IR version 4 an initializer has to be an input of the graph too.
         if home is self.model.graph and (self.model.ir_version or 4) >= 4:
-            value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape), const_value=tensor)
+            value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape.numpy()), const_value=tensor)
             home.register_initializer(value)
             return value
         node = ir.node("Constant", [], attributes={"value": tensor}, name=name)
@@ -361,13 +360,15 @@ def _values(model: ir.Model) -> Iterable[ir.Value]:
             yield from node.outputs
 
 
-def _names(model: ir.Model) -> Iterable[str]:
-    for value in _values(model):
-        if value.name:
-            yield value.name
+def _names(model: ir.Model) -> set[str]:
+    names: set[str | None] = set()
     for graph in graphs(model):
+        names.update(v.name for v in graph.inputs)
+        names.update(graph.initializers)
         for node in graph:
-            if node.name:
-                yield node.name
+            names.add(node.name)
+            for value in node.outputs:
+                names.add(value.name)
+    return {name for name in names if name}
 
 

@@ -123,7 +123,7 @@ def apply(
         for done in report.passes:
             done.verdict = report.verdict if done.places else "untouched"
 
-        accepted = report.verify.ok or verify == "none" or allow_unverified and report.verdict == "unverified"
+        accepted = report.verify.ok or verify == "none" or (allow_unverified and report.verdict == "unverified")
         keep = accepted and not missed and not dry_run
         if keep and target is not None:
             if made is None:
@@ -146,15 +146,18 @@ def run_pass(model: ir.Model, one: Pass) -> tuple[ir.Model, PassReport]:
     Raises:
         Refused: the pass refused; the model may be half edited and is to be dropped.
     """
+    from surgery.model import without_gc
+
     started = time.perf_counter()
     report = PassReport(one.name, options=one.options, contract=str(one.contract))
     try:
-        if hasattr(one, "apply"):
-            model, report.places = _whole(model, one)
-        elif one.operator:
-            _operators(model, one, report)
-        else:
-            _patterns(model, one, report)
+        with without_gc():
+            if hasattr(one, "apply"):
+                model, report.places = _whole(model, one)
+            elif one.operator:
+                _operators(model, one, report)
+            else:
+                _patterns(model, one, report)
     except Refused as refusal:
         raise Refused(f"pass {one.name!r}: {refusal.what}", where=refusal.where, cure=refusal.cure) from refusal
     report.seconds = time.perf_counter() - started
@@ -283,10 +286,10 @@ def _whole(model: ir.Model, one: Pass) -> tuple[ir.Model, int]:
 
 def _roots(model: ir.Model) -> list[tuple[ir.Graph, dict[str, int]]]:
     """Every graph with the opsets that hold in it."""
-    found = [(g, model.opset_imports) for g in (model.graph, *model.graph.subgraphs())]
-    for function in model.functions.values():
-        found += [(g, function.opset_imports) for g in (function.graph, *function.subgraphs())]
-    return found
+    from surgery.model import graphs
+
+    inside = {g: f.opset_imports for f in model.functions.values() for g in (f.graph, *f.subgraphs())}
+    return [(graph, inside.get(graph, model.opset_imports)) for graph in graphs(model)]
 
 
 def _domain_and_type(text: str) -> tuple[str, str]:

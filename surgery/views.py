@@ -8,8 +8,6 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-
-
 if TYPE_CHECKING:
     from surgery.edit import Edit
     from surgery.shapes import Dims

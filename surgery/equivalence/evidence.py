@@ -40,8 +40,10 @@ def faulty(subject: Subject, name: str, share: float, seed: int) -> np.ndarray:
     """The weight `name` with every element off by `share`, up or down."""
     weight = subject.weight(name)
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    signs = rng.integers(0, 2, weight.shape, dtype=np.int8) * 2 - 1
-    return (weight * (1 + share * signs.astype(np.float32))).astype(weight.dtype)
+    # Drawing a sign for each of millions takes longer than the run; a prime count of them, repeated,
+    # falls in step with no axis.
+    factors = (1 + share * (rng.integers(0, 2, 8191) * 2 - 1)).astype(weight.dtype)
+    return np.asarray(weight * np.resize(factors, weight.shape))
 
 
 def plant(

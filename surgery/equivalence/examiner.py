@@ -21,7 +21,7 @@ from surgery.equivalence.pairing import Pairs, pair
 from surgery.equivalence.probes import Case, Prober
 from surgery.equivalence.session import Failed, Session, Values
 from surgery.equivalence.sizes import MAX_SECONDS
-from surgery.equivalence.subject import Port, Subject, all_nodes
+from surgery.equivalence.subject import Subject, all_nodes
 from surgery.equivalence.userdata import check_probe, read_cases
 from surgery.errors import BadInput
 from surgery.report import Evidence, OutputReport, Verification
@@ -293,9 +293,7 @@ class Examiner:
             result.notes.append(f"the model after does not run on {case}: {error}")
         late = any(error.timed_out for _, error in failures)
         refused = [error for _, error in failures if not error.timed_out]
-        if broken or refused and not (changes and pairs.narrower and result.probes):
-            result.verdict = "different"
-        elif moved and not changes:
+        if broken or (refused and not (changes and pairs.narrower and result.probes)) or (moved and not changes):
             result.verdict = "different"
         elif late or not result.probes:
             result.verdict = "unverified"

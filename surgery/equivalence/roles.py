@@ -115,7 +115,7 @@ class _Trace:
 
     def _float_plans(self, port: Port, uses: list[tuple[onnx.NodeProto, int, bool]]) -> Iterator[Role]:
         direct = {(node.op_type, index) for node, index, plain in uses if plain}
-        if direct & {("Resize", 2), ("Upsample", 1)} or ("Resize", 1) in direct and len(port.dims or ()) == 1:
+        if direct & {("Resize", 2), ("Upsample", 1)} or (("Resize", 1) in direct and len(port.dims or ()) == 1):
             yield Role("scales")
         if any(op in ("GridSample", "grid_sampler") and index == 1 for op, index in direct):
             yield Role("grid")
@@ -152,7 +152,7 @@ class _Trace:
                 yield Role("choice", values=(c, c + 1))
             elif self._counts(other):
                 yield Role("lengths")
-        elif plain and (op == "Loop" and index == 0 or op == "TopK" and index == 1 or op == "Range"):
+        elif plain and ((op == "Loop" and index == 0) or (op == "TopK" and index == 1) or op == "Range"):
             yield Role("count")
         elif op in ("Resize", "Reshape", "Expand", "Tile", "ConstantOfShape") and (index or op == "ConstantOfShape"):
             yield Role("ones" if op == "Tile" else "sizes")

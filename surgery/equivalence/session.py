@@ -97,8 +97,7 @@ def _options(subject: Subject, optimise: bool, threads: int) -> ort.SessionOptio
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # memory goes back after a run, and its limit is felt
-    options.enable_mem_pattern = False
+    options.enable_mem_pattern = False  # it plans for one shape, and every probe has another
     options.add_session_config_entry("session.disable_prepacking", "1")  # no second copy of weights
     folder = str(subject.path.resolve().parent)
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)

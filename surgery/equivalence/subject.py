@@ -29,7 +29,8 @@ Kind = Literal["tensor", "sequence", "optional", "other"]
 
 PLANTS = 12  # weights that faults can be planted in
 
-_WEIGHTED = {"Conv", "ConvTranspose", "MatMul", "Gemm", "LSTM", "GRU", "RNN", "DeformConv", "Einsum"}
+_WEIGHTED = {"Conv", "ConvTranspose", "DeformConv", "MatMul", "Gemm", "Einsum"}  # inputs 0 and 1
+_RECURRENT = {"LSTM", "GRU", "RNN"}  # inputs 1 and 2
 _RELAYS = {"Identity", "Transpose", "Reshape", "Cast", "Squeeze", "Unsqueeze", "Flatten"}
 _SQUASHERS = {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Hardmax", "ArgMax", "TopK"}
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
@@ -207,14 +208,13 @@ class Subject:
 
     def _plant(self, live: list[onnx.NodeProto]) -> None:
         makers = {name: node for node in self.proto.graph.node for name in node.output}
-        found: dict[str, None] = {}
-        for node in live:
-            if node.op_type in _WEIGHTED:
-                found.update((w, None) for name in node.input if (w := self._origin(name, makers)))
-        if not found:  # no operator that has weights: take what constants there are
-            names = (name for node in live for name in node.input)
-            found = {w: None for name in names if (w := self._origin(name, makers))}
-        candidates = list(found)
+        main = [name for node in live if node.op_type in _WEIGHTED for name in node.input[:2]]
+        gates = [name for node in live if node.op_type in _RECURRENT for name in node.input[1:3]]
+        candidates: list[str] = []
+        for names in (main, gates, [name for node in live for name in node.input]):
+            if len(candidates) < PLANTS // 2:  # few or no operators that have weights: take what there is
+                found = (self._origin(name, makers) for name in names)
+                candidates = list(dict.fromkeys([*candidates, *filter(None, found)]))
         picks = np.unique(np.linspace(0, len(candidates) - 1, PLANTS).round().astype(int)) if candidates else []
         self.plants = [candidates[i] for i in picks]
         for name in self.plants:
