@@ -190,7 +190,7 @@ def _floats(a: np.ndarray, b: np.ndarray, rule: Rule, floor: float) -> Distance:
 
 
 def _bits(a: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(a).view(f"u{a.dtype.itemsize}") if a.dtype.itemsize <= 8 else a
+    return np.asarray(np.ascontiguousarray(a).view(f"u{a.dtype.itemsize}")) if a.dtype.itemsize <= 8 else a
 
 
 def _cosine(x: np.ndarray, y: np.ndarray) -> float:

@@ -89,7 +89,7 @@ class Examiner:
         if not self.cases:
             self.refused = f"the runtime does not run the model before: {self.prober and self.prober.error}"
             return
-        self.floors = Floors(self.subject)
+        self.floors = Floors(self.subject, self.cases)
         self.faults = [Fault(name) for name in self.subject.plants]
         self._gather_evidence()
         self._report_branches()
@@ -139,6 +139,8 @@ class Examiner:
             self.progress("finding sizes that the model takes")
             seconds = min(MAX_SECONDS, self._left() / 2)
             cases = prober.search(lambda feeds, limit: session.run(feeds, seconds=limit), seconds)
+            if self.settings.probes and prober.error:
+                raise BadInput(f"the model before does not run on it: {prober.error}", where="--probe")
             self._run_all(cases)
         return [case for case in cases if case.outputs]
 
@@ -247,7 +249,14 @@ class Examiner:
         return result
 
     def _against_before(
-        self, result: Verification, after: Subject, session: Session, pairs: Pairs, exact: bool, changes: bool, locate: bool
+        self,
+        result: Verification,
+        after: Subject,
+        session: Session,
+        pairs: Pairs,
+        exact: bool,
+        changes: bool,
+        locate: bool,
     ) -> None:
         assert self.floors and self.subject and self.prober and self.session
         given = self.settings.rtol is not None or self.settings.atol is not None
@@ -303,8 +312,7 @@ class Examiner:
                 report.verdict = "changed"
         else:
             result.verdict = "equal"
-        if result.evidence.weak:
-            result.notes.append(f"weak evidence: of {result.evidence.planted} faults {result.evidence.seen} were seen")
+        _note_weak(result)
 
     def _evidence(self, pairs: Pairs) -> Evidence:
         """The faults that were seen in what the two models have in common."""
@@ -321,43 +329,57 @@ class Examiner:
     def _against_stored(self, result: Verification, session: Session, pairs: Pairs, changes: bool) -> None:
         """Hold the model after against stored results; where they say other than the baseline, they decide."""
         rule = REFERENCE.given(self.settings.rtol, self.settings.atol)
-        names = {a.name: b.via for a, b in pairs.outputs}
-        own = {a.name: a.via for a, _ in pairs.outputs}
-        worst: dict[str, Distance] = {}
-        before_agrees = True
+        widen = rule == REFERENCE
+        ran: list[tuple[Case, Case]] = []  # the stored case, and the same as the model after ran it
         for case in self.stored:
+            feeds = _renamed(case, pairs)
             try:
-                values = session.run(_renamed(case, pairs), seconds=self._left())
+                ran.append((case, Case(case.kind, feeds, outputs=session.run(feeds, seconds=self._left()))))
             except Failed as error:
                 result.notes.append(f"the model after does not run on the reference's inputs: {error}")
                 result.verdict = "unverified" if error.timed_out else "different"
                 return
-            for name, stored in case.stored.items():
-                worst[name] = worst.get(name, Distance()).worst(distance(stored, values[names[name]], rule))
-                if case.outputs and not distance(stored, case.outputs[own[name]], rule).ok:
-                    before_agrees = False
-        agrees = all(gap.ok for gap in worst.values())
+        floors = Floors(session.subject, [own for _, own in ran])
+        worst: dict[str, Distance] = {}
+        before_agrees = True
+        for a, b in pairs.outputs:
+            for case, own in ran:
+                if a.name not in case.stored:
+                    continue
+                stored = case.stored[a.name]
+                gap = distance(stored, own.outputs[b.via], rule)
+                if widen and not (gap.ok or gap.structural):
+                    gap = distance(stored, own.outputs[b.via], rule, floors.of(own, b.via))
+                worst[a.name] = worst.get(a.name, Distance()).worst(gap)
+                if case.outputs:
+                    same = distance(stored, case.outputs[a.via], rule, floors.of(own, b.via) if not gap.ok else 0.0)
+                    before_agrees &= same.ok
+        self._decide_by_reference(result, session, worst, before_agrees, changes)
+
+    def _decide_by_reference(
+        self, result: Verification, session: Session, worst: dict[str, Distance], before_agrees: bool, changes: bool
+    ) -> None:
         for name, gap in worst.items():
-            verdict = "agrees" if gap.ok else f"differs ({gap.why})"
-            result.notes.append(f"{name!r} {verdict} with the reference, max |d| {gap.max_abs:.3g}")
+            words = "agrees with the reference" if gap.ok else f"disagrees with the reference ({gap.why})"
+            result.notes.append(f"{name!r} {words}, max |d| {gap.max_abs:.3g}")
         if not before_agrees:
             result.notes.append("the model before itself disagrees with the reference, which decides")
         if not self.cases:
             result.probes = [case.probe() for case in self.stored]
             result.outputs = [_as_report(name, gap) for name, gap in worst.items()]
-            result.evidence = self._evidence_in(session, rule)
-            if result.evidence.weak:
-                result.notes.append("weak evidence")
-        if not agrees:
+            result.evidence = self._evidence_in(session)
+            _note_weak(result)
+        if not all(gap.ok for gap in worst.values()):
             result.verdict = "different"
         elif not self.cases or not before_agrees:
             result.verdict = "changed" if changes else "equal"
         elif changes and result.verdict != "different":
             result.verdict = "changed"
 
-    def _evidence_in(self, session: Session, rule: Rule) -> Evidence:
+    def _evidence_in(self, session: Session) -> Evidence:
         """Faults planted in the model after, since the one before does not run."""
         self.progress("planting faults")
+        rule = REFERENCE.given(self.settings.rtol, self.settings.atol)
         faults = [Fault(name) for name in session.subject.plants]
         via = {port.name: port.via for port in session.subject.outputs}
         for case in self.stored:
@@ -388,7 +410,11 @@ def precision(subject: Subject | None) -> str:
     elems = {port.elem for port in (*subject.inputs, *subject.outputs)}
     elems |= {tensor.data_type for tensor in subject.weights.values()}
     elems |= {a.i for node in all_nodes(graph) if node.op_type == "Cast" for a in node.attribute if a.name == "to"}
-    for code, name in ((TensorProto.BFLOAT16, "bfloat16"), (TensorProto.FLOAT16, "float16"), (TensorProto.FLOAT, "float")):
+    for code, name in (
+        (TensorProto.BFLOAT16, "bfloat16"),
+        (TensorProto.FLOAT16, "float16"),
+        (TensorProto.FLOAT, "float"),
+    ):
         if code in elems:
             return name
     return "double" if TensorProto.DOUBLE in elems else "float"
@@ -396,6 +422,11 @@ def precision(subject: Subject | None) -> str:
 
 def _renamed(case: Case, pairs: Pairs) -> dict[str, Any]:
     return {theirs: case.feeds[ours] for theirs, ours in pairs.inputs.items()}
+
+
+def _note_weak(result: Verification) -> None:
+    if result.evidence.weak:
+        result.notes.append("weak evidence: the probes would not notice many faults")
 
 
 def _as_report(name: str, gap: Distance) -> OutputReport:

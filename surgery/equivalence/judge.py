@@ -7,7 +7,7 @@ and with two threads. Most comparisons pass, and never pay for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,45 +24,50 @@ _ANYTHING = Rule(float("inf"), 0.0)  # only shapes, dtypes and the places of NaN
 
 
 class Floors:
-    """By how much rounding alone moves each result of the model before; measured when asked for."""
+    """By how much rounding alone moves each result of a model; measured when first asked for.
 
-    def __init__(self, subject: Subject) -> None:
+    Args:
+        subject: the model.
+        cases: its probes, with their ``outputs``.
+    """
+
+    def __init__(self, subject: Subject, cases: Sequence[Case]) -> None:
         self.subject = subject
-        self._sessions: list[Session] | None = None
+        self.cases = list(cases)
         self._known: dict[int, dict[str, float]] = {}
 
     def of(self, case: Case, name: str) -> float:
         """The floor, absolute, of an output or tap; infinite where not even the kind of value holds."""
         if id(case) not in self._known:
-            self._known[id(case)] = self._measure(case)
+            self._measure([c for c in (*self.cases, case) if id(c) not in self._known])
         return self._known[id(case)].get(name, 0.0)
 
-    def _measure(self, case: Case) -> dict[str, float]:
+    def _measure(self, cases: list[Case]) -> None:
+        # All at once: a session that optimises holds a second copy of weights, and is not to stay.
         taps = {tap.tensor: tap for tap in self.subject.taps}
-        floors: dict[str, float] = {}
-        for session in self._loaded():
+        self._known.update((id(case), {}) for case in cases)
+        for optimise, threads in ((True, 1), (False, 2)):
             try:
-                other = session.run(case.feeds)
+                session = Session(self.subject, list(taps), optimise=optimise, threads=threads)
             except Failed:
                 continue
-            for name, value in other.items():
-                a, b = case.outputs[name], value
-                if name in taps:
-                    a, b = canonical(taps[name], a), canonical(taps[name], b)
-                gap = distance(a, b, _ANYTHING)
-                floors[name] = max(floors.get(name, 0.0), gap.max_abs if gap.ok else float("inf"))
-        return floors
+            for case in cases:
+                floors = self._known[id(case)]
+                for name, value in _run(session, case).items():
+                    if name not in case.outputs:
+                        continue
+                    a, b = case.outputs[name], value
+                    if name in taps:
+                        a, b = canonical(taps[name], a), canonical(taps[name], b)
+                    gap = distance(a, b, _ANYTHING)
+                    floors[name] = max(floors.get(name, 0.0), gap.max_abs if gap.ok else float("inf"))
 
-    def _loaded(self) -> list[Session]:
-        if self._sessions is None:
-            self._sessions = []
-            extra = list(dict.fromkeys(tap.tensor for tap in self.subject.taps))
-            for how in ({"optimise": True}, {"threads": 2}):
-                try:
-                    self._sessions.append(Session(self.subject, extra, **how))  # type: ignore[arg-type]
-                except Failed:
-                    continue
-        return self._sessions
+
+def _run(session: Session, case: Case) -> Values:
+    try:
+        return session.run(case.feeds)
+    except Failed:
+        return {}
 
 
 @dataclass

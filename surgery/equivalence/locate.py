@@ -56,7 +56,7 @@ def _difference(name: str, gap: Distance, before: Subject, after: Subject, node_
         where,
         gap.max_abs,
         before=f"{node_a.op_type} {where}",
-        after=f"{node_b.op_type} {after.explain(node_b.name)}",
+        after=f"{node_b.op_type} {after.explain(node_b.name)}" + (f": {gap.why}" if gap.structural else ""),
     )
 
 

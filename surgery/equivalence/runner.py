@@ -141,6 +141,10 @@ class Verifier:
         except _Lost as lost:
             self.close()
             return Verification(verdict="unverified", notes=[str(lost)])
+        except SurgeryError:
+            if not self._ready:  # there is no baseline to go on from
+                self.close()
+            raise
         except _Mismatch as mismatch:
             if strict:
                 cure = "Pair them by order with --match position, or rename them."
@@ -269,9 +273,7 @@ def verify(
         return verifier.compare(after, exact=exact, locate=True, strict=True)
 
 
-def verify_reference(
-    model: str | os.PathLike[str], reference: str | os.PathLike[str], **settings: Any
-) -> Verification:
+def verify_reference(model: str | os.PathLike[str], reference: str | os.PathLike[str], **settings: Any) -> Verification:
     """Compare a model with stored results; `settings` are those of `Verifier`.
 
     Raises:

@@ -49,9 +49,7 @@ class Session:
         self._options = _options(subject, optimise, threads)
         self._session = self._load()
 
-    def run(
-        self, feeds: Mapping[str, Any], names: Sequence[str] | None = None, seconds: float = 60.0
-    ) -> Values:
+    def run(self, feeds: Mapping[str, Any], names: Sequence[str] | None = None, seconds: float = 60.0) -> Values:
         """Run once, and give the tensors `names`, or all outputs and extras.
 
         Args:

@@ -39,7 +39,11 @@ class Symbols:
 
     @classmethod
     def of(
-        cls, inputs: Sequence[Port], fixed: Mapping[str, Mapping[int, int]], given: Mapping[str, Sequence[int]], rank: int
+        cls,
+        inputs: Sequence[Port],
+        fixed: Mapping[str, Mapping[int, int]],
+        given: Mapping[str, Sequence[int]],
+        rank: int,
     ) -> Symbols:
         """Read them from the inputs.
 

@@ -128,9 +128,7 @@ class Subject:
         self._seed()
         live = _live(graph)
         self.taps = list(_find_taps(proto))
-        self.conditions = {
-            node.input[0]: self.labels[int(node.name[1:])] for node in live if node.op_type == "If"
-        }
+        self.conditions = {node.input[0]: self.labels[int(node.name[1:])] for node in live if node.op_type == "If"}
         self._plant(live)
         return self
 
@@ -143,7 +141,7 @@ class Subject:
                 known.add(name)
                 outputs.add().name = name  # the runtime infers the type
         try:
-            return self.proto.SerializeToString()
+            return bytes(self.proto.SerializeToString())
         finally:
             del outputs[count:]
 
@@ -215,13 +213,11 @@ class Subject:
             if len(candidates) < PLANTS // 2:  # few or no operators that have weights: take what there is
                 found = (self._origin(name, makers) for name in names)
                 candidates = list(dict.fromkeys([*candidates, *filter(None, found)]))
-        picks = np.unique(np.linspace(0, len(candidates) - 1, PLANTS).round().astype(int)) if candidates else []
-        self.plants = [candidates[i] for i in picks]
+        picks = {round(i * (len(candidates) - 1) / (PLANTS - 1)) for i in range(PLANTS)}
+        self.plants = [candidates[i] for i in sorted(picks) if candidates]
         for name in self.plants:
             weight = self.weights[name]
-            self.proto.graph.input.append(
-                helper.make_tensor_value_info(name, weight.data_type, list(weight.dims))
-            )
+            self.proto.graph.input.append(helper.make_tensor_value_info(name, weight.data_type, list(weight.dims)))
 
     def _origin(self, name: str, makers: dict[str, onnx.NodeProto]) -> str:
         """The float weight of more than one element that `name` is, but for its layout; or ""."""
@@ -298,7 +294,7 @@ def _port(value: onnx.ValueInfoProto) -> Port:
     type_ = value.type
     for wrapper in ("sequence", "optional"):
         if type_.WhichOneof("value") == f"{wrapper}_type":
-            kind = wrapper  # type: ignore[assignment]
+            kind = "sequence" if wrapper == "sequence" else "optional"
             type_ = getattr(type_, f"{wrapper}_type").elem_type
     if type_.WhichOneof("value") != "tensor_type":
         return Port(value.name, "other", 0, None, value.name)
@@ -306,8 +302,7 @@ def _port(value: onnx.ValueInfoProto) -> Port:
     dims: tuple[Dim, ...] | None = None
     if tensor.HasField("shape"):
         dims = tuple(
-            d.dim_value if d.WhichOneof("value") == "dim_value" else (d.dim_param or None)
-            for d in tensor.shape.dim
+            d.dim_value if d.WhichOneof("value") == "dim_value" else (d.dim_param or None) for d in tensor.shape.dim
         )
     foreign = kind == "tensor" and tensor.elem_type in _FOREIGN
     return Port(value.name, kind, tensor.elem_type, dims, f"{value.name}:float32" if foreign else value.name)

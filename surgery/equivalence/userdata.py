@@ -32,9 +32,7 @@ def parse_probe(text: str) -> dict[str, list[int]]:
     for part in filter(None, (piece.strip() for piece in text.split(";"))):
         name, colon, dims = part.rpartition(":")  # a name may hold a colon: "input:0:1,3,32,32"
         if not colon or not name or not re.fullmatch(r"\s*(\d+\s*(,\s*\d+\s*)*)?", dims):
-            raise BadInput(
-                f"{part!r} is no shape of an input", where="--probe", cure='Write "NAME:2,3,48,320".'
-            )
+            raise BadInput(f"{part!r} is no shape of an input", where="--probe", cure='Write "NAME:2,3,48,320".')
         shapes[name.strip()] = [int(d) for d in dims.split(",") if d.strip()]
     if not shapes:
         raise BadInput("no shape is given", where="--probe", cure='Write "NAME:2,3,48,320".')
@@ -50,13 +48,13 @@ def check_probe(shapes: Mapping[str, Sequence[int]], inputs: Sequence[Port]) -> 
     ports = {port.name: port for port in inputs}
     for name, shape in shapes.items():
         if name not in ports:
-            raise BadInput(
-                f"the model has no input {name!r}", where="--probe", cure=f"It has {_listed(ports)}."
-            )
+            raise BadInput(f"the model has no input {name!r}", where="--probe", cure=f"It has {_listed(ports)}.")
         _check_shape(ports[name], list(shape), "--probe")
 
 
-def read_cases(path: Path, inputs: Sequence[Port], outputs: Sequence[Port], *, need_outputs: bool) -> list[tuple[Arrays, Arrays]]:
+def read_cases(
+    path: Path, inputs: Sequence[Port], outputs: Sequence[Port], *, need_outputs: bool
+) -> list[tuple[Arrays, Arrays]]:
     """Read the cases of an npz.
 
     Args:
@@ -92,9 +90,7 @@ def read_cases(path: Path, inputs: Sequence[Port], outputs: Sequence[Port], *, n
         feeds = {port.name: _fit(port, case, where) for port in inputs}
         stored = {port.name: _retype(port, case[port.name]) for port in outputs if port.name in case}
         if need_outputs and not stored:
-            raise BadInput(
-                "no outputs are stored", where=where, cure=f"Outputs: {_listed(p.name for p in outputs)}."
-            )
+            raise BadInput("no outputs are stored", where=where, cure=f"Outputs: {_listed(p.name for p in outputs)}.")
         found.append((feeds, stored))
     if not found:
         raise BadInput("the file holds no arrays", where=str(path))
