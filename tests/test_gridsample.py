@@ -166,7 +166,9 @@ def samples_of_torch(name: str) -> list[tuple[np.ndarray, np.ndarray, tuple[str,
 
 
 @pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("name, count", [("nn.functional.grid_sample", 30), ("grid_sampler_2d", 18), ("grid_sampler_3d", 30)])
+@pytest.mark.parametrize(
+    "name, count", [("nn.functional.grid_sample", 30), ("grid_sampler_2d", 18), ("grid_sampler_3d", 30)]
+)
 def test_samples_of_torch(name: str, count: int, opset: int) -> None:
     samples = samples_of_torch(name)
     assert len(samples) == count

@@ -15,15 +15,15 @@ openvinotoolkit/openvino #37770). On ONNX Runtime what is written takes a tenth 
 but where bilinear, zeros and align_corners=0 meet, version 1.25 got a fast path, and this takes twice its time.
 
 Numbers: positions are computed in the operator's own order of operations, in float32 at least, so that they round
-as its own do; only weights are cast to the dtype of X. A tap outside the image has weight 0 and reads the nearest
-pixel inside, so X must be finite (0 times infinity is NaN). Reflection loses accuracy with the distance from the
-image; hence the promise for grids within ±6 only. A value of the grid that is not finite, or 5e18 and more, counts
-as -1, as in ONNX Runtime 1.31 (torch: NaN, or the nearest pixel). Ties of mode nearest go to the even pixel; under
-reflection, as in torch, after reflecting (in ONNX Runtime before: the two differ on exact ties).
+as its own do (found: 1e-6 from ONNX Runtime for X of scale 1, nearest pixels the same); only weights are cast to the
+dtype of X. A tap outside the image has weight 0 and reads the nearest pixel inside, so X must be finite (0 times
+infinity is NaN). Border and reflection hold while positions are below 2^24, which float32 tells apart: for any grid
+within ±1000. A value of the grid that is not finite, or 5e18 and more, counts as -1, as in ONNX Runtime 1.31 (torch:
+NaN, or the nearest pixel). Nearest takes the even pixel on ties. Nearest, reflection and align_corners=0 together
+reflect, then round, as torch does; ONNX Runtime rounds first, so on exact ties the two take different pixels.
 
-Refuses: cubic in 5-D, which no framework has; names of modes that the operator lacks at this opset; other dtypes;
-an empty image; more pixels than ``indices`` can number. Below opset 14, a model whose last grid dim (Wo) is dynamic
-must not meet 0 there.
+Refuses: cubic in 5-D, which no framework has; modes by names that the operator lacks at this opset; other dtypes; an
+empty image; more pixels than ``indices`` can number. Below opset 14, a dynamic last grid dim (Wo) must not be 0.
 """
 
 import math
@@ -61,7 +61,7 @@ class GridSample(Pass):
         "GridSampler3DTRT2",
     )
     contract = Close(rtol=1e-5, atol=1e-6)
-    domain = {"X": (-1e30, 1e30), "grid": (-6.0, 6.0)}
+    domain = {"X": (-1e30, 1e30), "grid": (-1000.0, 1000.0)}
     indices: Literal["int32", "int64"] = "int32"  # what pixels are numbered in; several NPUs lack int64
 
     def rewrite(self, op, node):
@@ -73,6 +73,7 @@ class GridSample(Pass):
 class Sampling(NamedTuple):
     """What a node asks for, whatever its spelling."""
 
+    rank: int
     mode: str
     padding: str
     align_corners: bool
@@ -84,6 +85,8 @@ def read(node, opset: int) -> Sampling | str:
     """What the node asks for; or why that can't be told."""
     if len(node.inputs) != 2 or None in node.inputs:
         return "it has not the two inputs X and grid"
+    shapes = (*(value.shape for value in node.inputs), node.shape)
+    rank = next((len(shape) for shape in shapes if shape is not None), 0)
     names = ["interpolation_mode", "padding_mode", "align_corners"]
     modes = paddings = (0, 1, 2)
     if node.op_type == "GridSample":
@@ -94,121 +97,96 @@ def read(node, opset: int) -> Sampling | str:
         names = [name.replace("_", "") for name in names]
     mode, padding, align_corners = map(node.attr, names, (modes[0], paddings[0], 0))
     if mode not in modes or padding not in paddings:
-        return f"{names[0]} {mode!r} with {names[1]} {padding!r} is not known to this operator at opset {opset}"
-    return Sampling(
-        MODES[modes.index(mode)],
-        PADDINGS[paddings.index(padding)],
-        bool(align_corners),
-        bevformer="TRT" in node.op_type,
-    )
+        return f"{node.op_type} has no {names[0]} {mode!r} with {names[1]} {padding!r} at opset {opset}"
+    mode, padding = MODES[modes.index(mode)], PADDINGS[paddings.index(padding)]
+    return Sampling(rank, mode, padding, bool(align_corners), bevformer="TRT" in node.op_type)
 
 
 def obstacle(node, how: Sampling, opset: int, largest: int) -> str:
     """Why the node can't be lowered; empty if it can. `largest` is the last number that a pixel can have."""
     image, grid = node.inputs
-    rank = rank_of(node)
     if opset < 11:
         return "opset 11 is the first to have what it takes"
-    if rank not in (4, 5):
-        return f"the rank is {rank or 'unknown'}, where 4 and 5 are supported"
-    if how.mode == "cubic" and rank == 5:
+    if how.rank not in (4, 5):
+        return f"the rank is {how.rank or 'unknown'}, where 4 and 5 are supported"
+    if how.mode == "cubic" and how.rank == 5:
         return "cubic is for 4-D alone"
-    for value in (image, grid):
+    for value in node.inputs:
         if value.dtype not in FLOATS:
             return f"the dtype of {value.name!r} is {value.dtype or 'unknown'}, not float16, float32 or float64"
-    of_image, of_grid = (v.shape or (None,) * rank for v in (image, grid))
-    expected = (of_image[0], *of_grid[1:-1], rank - 2)
-    if how.bevformer:
-        expected = (of_image[0], rank - 2, *of_grid[2:])
-    if len(of_image) != rank or not agree(of_grid, expected):
-        return f"X {of_image} and the grid {of_grid} do not fit each other"
-    size = [dim for dim in of_image[2:] if isinstance(dim, int)]
-    if 0 in size or max(size, default=1) > LONGEST:
-        return f"an image of {size} pixels can't be sampled"
-    batch = of_image[0] if isinstance(of_image[0], int) else 1
+    of_image, of_grid = (value.shape or (None,) * how.rank for value in node.inputs)
+    alike = {(of_image[0], of_grid[0]), (how.rank - 2, of_grid[1 if how.bevformer else -1])}
+    if len(of_image) != len(of_grid) or any(a != b for a, b in alike if isinstance(a, int) and isinstance(b, int)):
+        return f"X {of_image} and grid {of_grid} do not fit each other"
+    batch, _, *size = (dim if isinstance(dim, int) else 1 for dim in of_image)
+    if min(size) < 1 or max(size) > LONGEST:
+        return f"{image.name!r} of shape {of_image} can't be sampled"
     if batch * math.prod(size) > largest:
-        return "int32 can't number so many pixels; take indices=int64"
+        return f"{image.name!r} has more pixels than int32 can number; take indices=int64"
     return ""
-
-
-def rank_of(node) -> int | None:
-    """The rank that X, the grid and the result have in common."""
-    return next((len(s) for s in (*(v.shape for v in node.inputs), node.shape) if s is not None), None)
-
-
-def agree(dims, others) -> bool:
-    """Whether two shapes can be one, as far as they are known."""
-    pairs = zip(dims, others, strict=False)
-    return len(dims) == len(others) and all(a == b or not (isinstance(a, int) and isinstance(b, int)) for a, b in pairs)
 
 
 class Sampler:
     """Writes one sampling.
 
-    Points are [N, D, P], D axes of P points, x first. What belongs to the axes is [D, 1], so that they stand beside
-    each other: the image's `size`, its `last` position, and `steps`, from a pixel to the next in their numbers.
+    Points are [N, D, P]: D coordinates, x first, of P points. What belongs to the axes is [D, 1], to stand beside
+    them: the image's `size`, its `last` positions, and the `steps` by which the numbers of its pixels grow.
     """
 
     def __init__(self, op, node, how: Sampling, indices: np.dtype) -> None:
         self.op, self.how, self.indices = op, how, indices
         self.image, self.grid = node.inputs
-        self.rank = rank_of(node)
-        self.axes = self.rank - 2
-        self.dims = Dims(op, self.image, self.rank)
-        places = Dims(op, self.grid, self.rank)
+        self.axes = how.rank - 2
+        self.dims, places = Dims(op, self.image, how.rank), Dims(op, self.grid, how.rank)
         self.out = places[2:] if how.bevformer else places[1:-1]
-        # Half precision would miss the pixel: in a row of 448 by up to 0.3.
+        # In float16 a position is off by a third of a pixel once an image is 448 wide.
         self.dtype = np.result_type(np.float32, self.image.dtype, self.grid.dtype)
 
         size = self.dims[2:]
-        self.size = op.Cast(op.Unsqueeze(op.Gather(size, np.arange(self.axes)[::-1], axis=0), [1]), to=self.dtype)
+        self.size = op.Cast(op.Unsqueeze(op.Gather(size, np.arange(self.axes)[::-1]), [1]), to=self.dtype)
         self.last = op.Sub(self.size, 1.0)
-        # Where an axis may have a single pixel, it has no second one to step to.
+        # Where an axis may have a single pixel, there may be no second one to step to.
         self.thin = not isinstance(size, np.ndarray) or bool((size == 1).any())
-        *strides, self.pixels = (product(op, self.dims[self.rank - a :]) for a in range(self.axes + 1))
-        self.steps = op.Cast(op.Unsqueeze(join(op, *strides), [1]), to=indices)
+        *steps, self.pixels = (product(op, self.dims[how.rank - a :]) for a in range(self.axes + 1))
+        self.steps = op.Cast(op.Unsqueeze(join(op, *steps), [1]), to=indices)
 
     def result(self):
         """The sampled image, [N, C, *out]."""
-        op, (batch, channels) = self.op, self.dims.known[:2]
+        op, rank, (batch, channels) = self.op, self.how.rank, self.dims.known[:2]
         if isinstance(self.out, np.ndarray) and not self.out.all():  # no points, so there is nothing to sample
-            return op.Expand(np.zeros([1] * self.rank, self.image.dtype), join(op, self.dims[:2], self.out))
-        base, taps = getattr(self, self.how.mode)(self.positions())
+            return op.Expand(np.zeros([1] * rank, self.image.dtype), join(op, self.dims[:2], self.out))
         table = reshape(op, self.image, 2, self.pixels)
-
         by_rows = not isinstance(channels, int) or channels >= CHANNELS_FOR_ROWS
-        if by_rows:  # a pixel is a row [C] of the table; the rows of an image follow those of the one before
+        if by_rows:  # a pixel is a row [C] of the table, where the images of the batch follow each other
             table = op.Flatten(op.Transpose(table, perm=[0, 2, 1]), axis=2)
             limit = op.Mul(self.dims[:1], self.pixels)
             firsts = op.Range(0, op.Squeeze(limit, [0]), op.Squeeze(self.pixels, [0]))
             start = None if batch == 1 else op.Cast(op.Unsqueeze(firsts, [1, 2]), to=self.indices)
-        else:  # every channel is indexed by itself
+        else:  # the same pixel of every channel, element by element
             start = np.zeros([channels, 1], self.indices)
 
         total = None
-        for number, weight in self.corners(base, taps, start, by_rows):
-            pixel = op.Gather(table, number, axis=0) if by_rows else op.GatherElements(table, number, axis=2)
-            if weight is not None:
-                pixel = op.Mul(pixel, weight if self.image.dtype == self.dtype else op.Cast(weight, to=self.image.dtype))
-            total = pixel if total is None else op.Add(total, pixel)
-
+        for number, weight in self.corners(start, by_rows):
+            pixel = op.Gather(table, number) if by_rows else op.GatherElements(table, number, axis=2)
+            if weight is not None and self.image.dtype != self.dtype:
+                weight = op.Cast(weight, to=self.image.dtype)
+            total = both(op.Add, total, both(op.Mul, pixel, weight))
         if not by_rows:
             return reshape(op, total, 2, self.out)
-        # Reshape before Transpose: ONNX Runtime then leaves the transposes where they are cheapest.
+        # In this order ONNX Runtime leaves the two transposes where they are cheapest.
         total = reshape(op, total, 1, join(op, self.out, self.dims[1:2]))
-        return op.Transpose(total, perm=[0, self.rank - 1, *range(1, self.rank - 1)])
+        return op.Transpose(total, perm=[0, rank - 1, *range(1, rank - 1)])
 
     def positions(self):
         """Where the points are in the image, in pixels, [N, D, P]."""
         op, axes, points = self.op, np.array([self.axes]), product(self.op, self.out)
         grid = self.grid if self.grid.dtype == self.dtype else op.Cast(self.grid, to=self.dtype)
         if self.how.bevformer:
-            grid = reshape(op, op.Div(grid, 10.0), 1, join(op, axes, points))
+            grid = op.Div(reshape(op, grid, 1, join(op, axes, points)), 10.0)
         else:
             grid = op.Transpose(reshape(op, grid, 1, join(op, points, axes)), perm=[0, 2, 1])
-        # A comparison with NaN is false.
-        grid = op.Where(op.Less(op.Abs(grid), FAR), grid, -1.0)
-        # Halving the factor is exact, so that this rounds as ((g + 1) * size - 1) / 2 does.
+        grid = op.Where(op.Less(op.Abs(grid), FAR), grid, -1.0)  # comparing with NaN is false
+        # To halve a factor is exact, so this rounds as ((g + 1) * size - 1) / 2 does.
         grid = op.Add(grid, 1.0)
         if self.how.align_corners:
             return op.Mul(grid, op.Mul(self.last, 0.5))
@@ -278,11 +256,12 @@ class Sampler:
         odd = op.Sub(turns, op.Mul(op.Floor(op.Mul(turns, 0.5)), 2.0))
         return op.Add(op.Add(rest, op.Mul(odd, op.Sub(span, op.Mul(rest, 2.0)))), edge)
 
-    def corners(self, base, taps, start, by_rows: bool):
-        """Every pixel that counts for a point: its number [N, 1, P], counted from `start`, and its weight."""
+    def corners(self, start, by_rows: bool):
+        """Every pixel that counts for a point: its number [N, 1, P], on top of `start`, and its weight."""
         op = self.op
-        columns = [(self.numbers(offset), self.factors(weight, by_rows)) for offset, weight in taps]
+        base, taps = getattr(self, self.how.mode)(self.positions())
         found = [(reduce(partial(both, op.Add), (*self.numbers(base), start)), None)]
+        columns = [(self.numbers(offset), self.factors(weight, by_rows)) for offset, weight in taps]
         for axis in range(self.axes):
             found = [
                 (both(op.Add, number, offsets[axis]), both(op.Mul, weight, factors[axis]))

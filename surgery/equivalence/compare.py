@@ -84,6 +84,7 @@ class Distance:
 
     @property
     def ok(self) -> bool:
+        """Whether the two agree."""
         return not self.why
 
     def worst(self, other: Distance) -> Distance:
@@ -139,7 +140,7 @@ def _sequences(before: list[Any], after: list[Any], rule: Rule, floor: float) ->
     if len(before) != len(after):
         return _unlike(f"{len(before)} elements became {len(after)}")
     total = Distance()
-    for a, b in zip(before, after):
+    for a, b in zip(before, after, strict=True):
         total = total.worst(distance(a, b, rule, floor))
     return total
 
@@ -190,7 +191,7 @@ def _floats(a: np.ndarray, b: np.ndarray, rule: Rule, floor: float) -> Distance:
 
 
 def _bits(a: np.ndarray) -> np.ndarray:
-    return np.asarray(np.ascontiguousarray(a).view(f"u{a.dtype.itemsize}")) if a.dtype.itemsize <= 8 else a
+    return np.ascontiguousarray(a).view(np.dtype(f"u{a.dtype.itemsize}"))
 
 
 def _cosine(x: np.ndarray, y: np.ndarray) -> float:

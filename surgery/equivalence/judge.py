@@ -142,7 +142,7 @@ class Judge:
             if tied(tap, np.asarray(case.outputs[tap.tensor]), a, b, self.rule, floor):
                 return Ruling(case, Distance(gap.max_abs, gap.max_rel), note="ties, picked otherwise")
         floor = self.floors.of(case, name)
-        discrete = gap.peak == 0.0 and not np.asarray(a).dtype.kind == "f"
+        discrete = gap.peak == 0.0 and np.asarray(a).dtype.kind != "f"
         if (discrete and floor > 0) or floor == float("inf"):
             return Ruling(case, gap, void="rounding alone decides it")
         if 4 * floor > ILL * gap.peak and not discrete:

@@ -47,7 +47,7 @@ def pair(before: Subject, after: Subject, match: str) -> Pairs:
         taps_a = [tap for tap in before.taps if tap.output == port_a.via]
         taps_b = [tap for tap in after.taps if tap.output == port_b.via]
         if len(taps_a) == len(taps_b):
-            pairs.taps += [(a, b) for a, b in zip(taps_a, taps_b) if _family(a) == _family(b)]
+            pairs.taps += [(a, b) for a, b in zip(taps_a, taps_b, strict=True) if _family(a) == _family(b)]
     return pairs
 
 
@@ -73,7 +73,7 @@ def _by_position(
 ) -> list[tuple[Port, Port]]:
     if len(before) != len(after):
         raise Mismatch(f"the model before has {len(before)} {noun}s, the model after {len(after)}")
-    return list(zip(before, after))
+    return list(zip(before, after, strict=True))
 
 
 def _changed(a: Port, b: Port) -> str:
@@ -90,7 +90,7 @@ def _narrower(a: Port, b: Port) -> bool:
     def fixed(dim: object) -> bool:
         return isinstance(dim, int) and dim >= 0
 
-    return any(fixed(y) and not fixed(x) for x, y in zip(a.dims or (), b.dims or ()))
+    return any(fixed(y) and not fixed(x) for x, y in zip(a.dims or (), b.dims or (), strict=False))
 
 
 def _family(tap: Tap) -> str:

@@ -112,7 +112,7 @@ class Prober:
         narrow = {port.name: port.dims for port in inputs if port.dims is not None}
         known: Sizes = {}
         for name, shape in self.symbols.shapes.items():
-            for symbol, dim in zip(shape, narrow.get(name, ())):
+            for symbol, dim in zip(shape, narrow.get(name, ()), strict=False):
                 if isinstance(symbol, str) and isinstance(dim, int) and dim >= 0:
                     known[symbol] = dim
         if not known:
@@ -133,7 +133,7 @@ class Prober:
         if not self.found:
             return []
         small = min(self.found, key=lambda found: sum(found[1].values()))
-        kinds = [kind for kind in (*KINDS[3:], *KINDS[:3])]
+        kinds = [*KINDS[3:], *KINDS[:3]]
         return [self._make(*small, kind, 100 + i) for i, kind in enumerate(kinds)]
 
     def case(self, index: int, kind: str) -> Case:

@@ -78,7 +78,7 @@ class _Trace:
                 self.readers.setdefault(name, []).append((node, index))
             for inner in subgraphs(node):
                 if node.op_type in ("Loop", "Scan"):
-                    for outer, value in zip(list(node.input)[-len(inner.input) :], inner.input):
+                    for outer, value in zip(list(node.input)[-len(inner.input) :], inner.input, strict=False):
                         self.aliases.setdefault(outer, []).append(value.name)
                 self._read(inner)
 

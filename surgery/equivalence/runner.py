@@ -7,6 +7,7 @@ the words of the Report.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import select
@@ -90,7 +91,7 @@ class Verifier:
             return
         root = str(Path(surgery.errors.__file__).parents[1])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         self._child = subprocess.Popen(
             # -P: a numpy.py beside the user's model is not to be imported
             [sys.executable, "-P", "-m", "surgery.equivalence.worker"],
@@ -185,10 +186,8 @@ class Verifier:
 
     def _request(self, verb: str, arguments: dict[str, Any]) -> None:
         assert self._child and self._child.stdin
-        try:
+        with contextlib.suppress(BrokenPipeError):  # the child is gone; waiting for its answer tells why
             self._child.stdin.write(pickle.dumps((verb, arguments)))
-        except BrokenPipeError:
-            pass  # the child is gone; waiting for its answer tells why
 
     def _answer(self, until: float) -> Any:
         """Wait for the answer to the last request; progress is passed on meanwhile."""

@@ -73,7 +73,7 @@ class Session:
         wanted = list(names) if names is not None else self.names
         try:
             fed = {via.get(name, name): value for name, value in feeds.items()}
-            return dict(zip(wanted, self._session.run(wanted, fed, options)))
+            return dict(zip(wanted, self._session.run(wanted, fed, options), strict=True))
         except Exception as error:  # the runtime raises a dozen types with no common base
             if options.terminate:
                 raise Failed(f"did not end within {seconds:.3g} s", timed_out=True) from None

@@ -119,7 +119,7 @@ def _known(inputs: Sequence[Port], given: Mapping[str, Sequence[int]]) -> Sizes:
     """Symbols that the user's shapes settle."""
     known: Sizes = {}
     for port in inputs:
-        for axis, (dim, size) in enumerate(zip(port.dims or (), given.get(port.name, ()))):
+        for axis, (dim, size) in enumerate(zip(port.dims or (), given.get(port.name, ()), strict=False)):
             if _free(dim):
                 known[_symbol(port.name, axis, dim)] = int(size)
     return known
@@ -136,6 +136,7 @@ class Try:
 
     @property
     def ran(self) -> bool:
+        """Whether the model took these sizes."""
         return not self.error
 
 

@@ -162,12 +162,12 @@ class Subject:
         self.inputs = [_port(value) for value in inputs]
         self.outputs = [_port(value) for value in graph.output]
         casts_in, casts_out = [], []
-        for value, port in zip(inputs, self.inputs):
+        for value, port in zip(inputs, self.inputs, strict=True):
             if port.via != port.name:
                 casts_in.append(helper.make_node("Cast", [port.via], [port.name], to=port.elem))
                 value.name = port.via
                 value.type.tensor_type.elem_type = TensorProto.FLOAT
-        for value, port in zip(graph.output, self.outputs):
+        for value, port in zip(graph.output, self.outputs, strict=True):
             if port.via != port.name:
                 casts_out.append(helper.make_node("Cast", [port.name], [port.via], to=TensorProto.FLOAT))
                 value.name = port.via

@@ -176,7 +176,7 @@ def _check_shape(port: Port, shape: list[int], where: str) -> None:
     if port.dims is None:
         return
     fits = len(shape) == len(port.dims) and all(
-        not isinstance(dim, int) or dim < 0 or dim == size for dim, size in zip(port.dims, shape)
+        not isinstance(dim, int) or dim < 0 or dim == size for dim, size in zip(port.dims, shape, strict=True)
     )
     if not fits:
         raise BadInput(f"the shape {shape} does not fit the input {port}", where=where)

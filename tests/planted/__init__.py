@@ -1,0 +1,1 @@
+"""Wrong passes, each wrong only in a corner; what verifies must catch every one of them."""
