@@ -71,9 +71,7 @@ def _memory(process: int) -> Iterator[tuple[int, int]]:
     try:
         lines = (line.split() for line in (folder / "status").read_text().splitlines())
         held = {fields[0]: int(fields[1]) * 1024 for fields in lines if fields[0] in ("VmRSS:", "VmHWM:")}
-        children = [
-            c for task in (folder / "task").iterdir() for c in (task / "children").read_text().split()
-        ]
+        children = [c for task in (folder / "task").iterdir() for c in (task / "children").read_text().split()]
     except OSError:
         return  # it has ended
     if held:  # else it has ended, but nobody has waited for it yet

@@ -27,9 +27,7 @@ def main() -> int:
     arguments = parser.parse_args()
     slim = tool("onnxslim")
     if arguments.models is None or slim is None:
-        missing = (
-            "onnxslim is not installed" if slim is None else "neither --models nor SURGERY_MODELS is given"
-        )
+        missing = "onnxslim is not installed" if slim is None else "neither --models nor SURGERY_MODELS is given"
         print(f"apply: not measured, for {missing}")
         return 0
     figures = Figures()

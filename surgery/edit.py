@@ -21,6 +21,7 @@ import onnx_ir as ir
 from surgery import fold
 from surgery.errors import BadInput
 from surgery.model import graphs
+from surgery.order import inner, read
 from surgery.shapes import Shapes
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ class Edit:
         self.shapes = Shapes(model, self.tensor)
         self._names: set[str] | None = None
         self._constants: dict[Any, ir.Value] = {}
-        self._keys: dict[ir.Value, Any] = {}  # the inverse of `_constants`
+        self._homes: dict[ir.Graph, ir.Graph] | None = None  # of the graphs inside functions, their bodies
         self._pending: dict[ir.Value, ir.Node] = {}  # outputs of new nodes that depend on constants alone
         self._folded: dict[ir.Value, ir.TensorProtocol] = {}  # those of them that were computed
         self._made: set[ir.Node] = set()
+        self._loose = 0
         self._unnamed: set[ir.Value] = set()  # made here, and free to take the name of what they replace
 
     def unique(self, base: str) -> str:
@@ -73,11 +75,13 @@ class Edit:
         tensor = array if isinstance(array, ir.TensorProtocol) else ir.tensor(np.asarray(array))
         home = self._home(graph)
         # The sign of zero and the payload of NaN count, so the bytes are compared.
-        key = (id(home), tensor.dtype, tuple(tensor.shape.numpy()), hashlib.sha256(tensor.tobytes()).digest())
-        if key not in self._constants:
-            value = self._constants[key] = self._store(home, tensor, self.unique(name or "constant"))
-            self._keys[value] = key
-        return self._constants[key]
+        text = tensor.dtype == ir.DataType.STRING
+        content = tuple(tensor.numpy().ravel()) if text else hashlib.sha256(tensor.tobytes()).digest()
+        key = (id(home), tensor.dtype, tuple(tensor.shape.numpy()), content)
+        known = self._constants.get(key)
+        if known is None or not _in_graph(known):
+            known = self._constants[key] = self._store(home, tensor, self.unique(name or "constant"))
+        return known
 
     def replace(self, node: ir.Node, values: Sequence[ir.Value | None]) -> None:
         """Remove `node`; whatever read its outputs reads `values`, under the old names.
@@ -100,19 +104,22 @@ class Edit:
             values: one for each; None for one that nothing reads.
             at: where an Identity can be put that a graph output may need.
         """
+        if len(values) > len(outputs):
+            raise ValueError(f"{len(values)} values for {len(outputs)} outputs")
         for old, new in zip(outputs, [*values, *[None] * (len(outputs) - len(values))], strict=True):
-            if new is None:
+            if new is None or new is old:
                 if old.uses() or old.is_graph_output():
                     raise ValueError(f"output {old.name!r} is read and has no replacement")
                 continue
             if old.is_graph_output() and new not in self._unnamed:
                 new = self.node("Identity", [new], base=old.name or "", after=at).outputs[0]
-            fresh = new in self._unnamed
+            fresh = new in self._unnamed and bool(old.name)
             keeps_name = fresh and (self.same_values or old.is_graph_output())
-            if fresh:
+            if keeps_name:
                 new.type, new.shape = old.type or new.type, old.shape or new.shape
                 new.doc_string = old.doc_string
                 new.metadata_props.update(old.metadata_props)
+            if fresh:
                 self._unnamed.discard(new)
             old.replace_all_uses_with(new, replace_graph_outputs=True)
             if keeps_name:
@@ -122,21 +129,27 @@ class Edit:
         """Remove nodes that nothing reads, and what only they read: constants, chains of shapes."""
         going = list(nodes)
         while going:
-            graph = going[0].graph
-            assert graph is not None
-            inputs = dict.fromkeys(v for node in going for v in node.inputs if v is not None)
-            graph.remove(going, safe=True)
-            going = []
+            inputs = dict.fromkeys(v for node in going for v in read(node))
+            places: dict[ir.Graph, list[ir.Node]] = {}
+            for node in going:
+                assert node.graph is not None
+                places.setdefault(node.graph, []).append(node)
+            for graph, there in places.items():
+                graph.remove(there, safe=True)
+            for reader in (n for node in going if node.attributes for graph in inner(node) for n in graph):
+                for i in range(len(reader.inputs)):
+                    reader.replace_input_with(i, None)
+            dead: dict[ir.Node, None] = {}
             for value in inputs:
                 if value.uses() or value.is_graph_output() or value.is_graph_input():
                     continue
                 producer = value.producer()
                 if producer is None and value.is_initializer() and value.graph is not None:
                     del value.graph.initializers[value.name or ""]
-                    self._constants.pop(self._keys.pop(value, None), None)
-                elif producer is not None and producer.graph is graph and producer not in going:
+                elif producer is not None and producer.graph is not None:
                     if not any(v.uses() or v.is_graph_output() for v in producer.outputs):
-                        going.append(producer)
+                        dead[producer] = None
+            going = list(dead)
 
     def made(self, node: ir.Node) -> bool:
         """Whether this edit made `node`."""
@@ -144,14 +157,14 @@ class Edit:
 
     def is_constant(self, value: ir.Value) -> bool:
         """Whether `value` is a constant, or a node's output that will be folded into one."""
-        return value in self._pending or fold.constant(value) is not None
+        return value in self._pending or fold.constant(value, self.model.ir_version) is not None
 
     def tensor(self, value: ir.Value) -> ir.TensorProtocol | None:
         """The tensor that `value` always is, or None."""
         if value in self._pending:
             self._fold([value])
             return self._folded.get(value)
-        return fold.constant(value)
+        return fold.constant(value, self.model.ir_version)
 
     def pend(self, node: ir.Node) -> None:
         """Note that `node`, not yet in the graph, depends on constants alone."""
@@ -161,8 +174,13 @@ class Edit:
     def loose(self, array: np.ndarray, name: str) -> ir.Value:
         """A constant that comes into the graph when a node that needs it does."""
         tensor = ir.tensor(array, name=name)
+        # A name of its own is enough, for it does not come into the graph under this one.
+        self._loose += 1
         return ir.Value(
-            name=self.unique(name), type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor
+            name=f"{name}#{self._loose}",
+            type=ir.TensorType(tensor.dtype),
+            shape=ir.Shape(array.shape),
+            const_value=tensor,
         )
 
     def settle(self, nodes: Sequence[ir.Node], wanted: Sequence[ir.Value | None], at: ir.Node) -> list[ir.Value | None]:
@@ -178,30 +196,38 @@ class Edit:
         """
         graph = at.graph
         assert graph is not None
-        lasting = [n for n in nodes if n.outputs[0] not in self._pending]
-        read = {v for n in lasting for v in n.inputs if v is not None} | {v for v in wanted if v is not None}
-        self._fold([v for v in read if v in self._pending])
+        kept = self.needed(nodes, wanted)
+        staying = set(kept)
+        if self._names is not None:  # what does not stay leaves its name to the constant that it becomes
+            self._names.difference_update(n for node in nodes if node not in staying for n in _names_of(node))
         result = [self._landed(v, graph) for v in wanted]
-        needed, kept = {v for v in result if v is not None}, []
-        for node in reversed(nodes):
-            if needed.isdisjoint(node.outputs):
-                continue
+        for node in kept:
             for i, value in enumerate(node.inputs):
                 landed = self._landed(value, graph)
                 if landed is not value:
                     node.replace_input_with(i, landed)
-                if landed is not None:
-                    needed.add(landed)
-            kept.append(node)
         for node in reversed(nodes):
             for value in node.outputs:
                 self._pending.pop(value, None)
                 self._folded.pop(value, None)
-            if node not in kept:
+            if node not in staying:
                 for i in range(len(node.inputs)):
                     node.replace_input_with(i, None)
-        graph.insert_before(at, kept[::-1])
+        graph.insert_before(at, kept)
         return result
+
+    def needed(self, nodes: Sequence[ir.Node], wanted: Sequence[ir.Value | None]) -> list[ir.Node]:
+        """Those of new `nodes` that `wanted` needs, once what is constant is folded."""
+        while True:
+            needed, kept = {v for v in wanted if v is not None}, []
+            for node in reversed(nodes):
+                if any(v in needed and v not in self._pending for v in node.outputs):
+                    needed.update(v for v in node.inputs if v is not None)
+                    kept.append(node)
+            waiting = [v for v in needed if v in self._pending and v not in self._folded]
+            if not waiting:
+                return kept[::-1]
+            self._fold(waiting)  # where that fails, there are more nodes
 
     def _landed(self, value: ir.Value | None, graph: ir.Graph) -> ir.Value | None:
         """`value`, or the constant in the graph that it is."""
@@ -212,16 +238,36 @@ class Edit:
             tensor = value.const_value
         if tensor is None:
             return value
-        if self._names is not None:
-            self._names.discard(value.name or "")  # what had the name never comes into the graph
         return self.constant(tensor, tensor.name or value.name or "", graph)
 
     def _fold(self, values: Sequence[ir.Value]) -> None:
-        """Compute pending `values`; where that fails, they are nodes like others."""
+        """Compute pending `values`; those that can't be are nodes like others."""
         values = [v for v in values if v not in self._folded]
         if not values:
             return
-        cone: dict[ir.Node, None] = {}  # in topological order
+        cone, given = self._cone(values)
+        if cone is not None:
+            opset = next(iter(cone)).version or 1 if cone else 1
+            arrays = fold.evaluate(list(cone), given, values, opset, self.model.ir_version)
+            if arrays is not None:
+                self._folded |= {v: ir.tensor(a) for v, a in zip(values, arrays, strict=True)}
+                return
+        if len(values) > 1:
+            for value in values:
+                if value in self._pending:
+                    self._fold([value])
+            return
+        for value in values:
+            for other in self._pending[value].outputs:
+                if other not in self._folded:
+                    self._pending.pop(other, None)
+
+    def _cone(self, values: Sequence[ir.Value]) -> tuple[dict[ir.Node, None] | None, dict[ir.Value, ir.TensorProtocol]]:
+        """The pending nodes that `values` come from, in topological order, and the constants that these read.
+
+        None in place of the nodes, if what they read turned out not to be constant.
+        """
+        cone: dict[ir.Node, None] = {}
         given: dict[ir.Value, ir.TensorProtocol] = {}
         stack: list[tuple[ir.Value, bool]] = [(v, False) for v in values]
         while stack:
@@ -229,34 +275,36 @@ class Edit:
             if done:
                 cone[self._pending[value]] = None
                 continue
-            tensor = self._folded.get(value) or fold.constant(value)
+            tensor = self._folded.get(value) or fold.constant(value, self.model.ir_version)
             if tensor is not None:
                 given[value] = tensor
+            elif value not in self._pending:
+                return None, {}
             elif self._pending[value] not in cone:
                 stack.append((value, True))
                 stack += [(v, False) for v in self._pending[value].inputs if v is not None]
-        opset = next(iter(cone)).version or 1
-        arrays = fold.evaluate(list(cone), given, values, opset, self.model.ir_version)
-        if arrays is None:
-            for node in cone:
-                for value in node.outputs:
-                    self._pending.pop(value, None)
-        else:
-            self._folded |= {v: ir.tensor(a) for v, a in zip(values, arrays, strict=True)}
+        return cone, given
 
     def insert_after(self, value: ir.Value, node: ir.Node, index: int = 0) -> ir.Value:
         """Put `node` between `value` and all that reads it; `value` becomes its input `index`.
 
         A graph output stays the output under its name; the tensor before it gets a new one.
         """
+        was_output = value.is_graph_output()
+        if was_output and (value.is_graph_input() or value.is_initializer()):
+            raise BadInput(
+                f"{value.name!r} is an output of the graph that no node makes: both ends keep the name",
+                cure="put an Identity between, as `OutputFixPass` of onnx_ir does",
+            )
         out = node.outputs[0]
         self._adopt(node, value.name or node.op_type)
         producer, graph = value.producer(), value.graph
         assert graph is not None
         out.type, out.shape = out.type or value.type, out.shape or value.shape
-        was_output = value.is_graph_output()
+        own = [i for i, v in enumerate(node.inputs) if v is value]
         value.replace_all_uses_with(out, replace_graph_outputs=was_output)
-        node.replace_input_with(index, value)
+        for i in {index, *own}:
+            node.replace_input_with(i, value)
         if was_output:
             name, value.name = value.name, self.unique(f"{value.name}/before_{node.op_type}")
             out.name = name
@@ -307,16 +355,17 @@ class Edit:
         Raises:
             BadInput: there is no tensor `old`, or `new` is taken.
         """
-        if self._names is None:
-            self._names = _names(self.model)
-        if new in self._names:
-            raise BadInput(f"the name {new!r} is taken")
-        value = next((v for v in _values(self.model) if v.name == old), None)
+        value = None
+        for one in _values(self.model):
+            if one.name == new != old:
+                raise BadInput(f"the name {new!r} is taken")
+            if one.name == old and value is None:
+                value = one
         if value is None:
             raise BadInput(f"there is no tensor {old!r}")
         ir.convenience.rename_values([value], [new])
-        self._names.discard(old)
-        self._names.add(new)
+        if self._names is not None:
+            self._names.add(new)
 
     def _adopt(self, node: ir.Node, base: str) -> None:
         name = self.unique(f"{base}/{node.op_type}")
@@ -329,16 +378,21 @@ class Edit:
 
     def _home(self, graph: ir.Graph | None) -> ir.Graph:
         """The graph that holds constants for `graph`: its function's body, or the main graph."""
-        if graph is not None:
-            for function in self.model.functions.values():
-                if graph is function.graph or graph in function.subgraphs():
-                    return function.graph
-        return self.model.graph
+        if graph is None or graph is self.model.graph or not self.model.functions:
+            return self.model.graph
+        if self._homes is None:
+            self._homes = {
+                inner: function.graph
+                for function in self.model.functions.values()
+                for inner in (function.graph, *function.subgraphs())
+            }
+        return self._homes.get(graph, self.model.graph)
 
     def _store(self, home: ir.Graph, tensor: ir.TensorProtocol, name: str) -> ir.Value:
         # Before IR version 4 an initializer has to be an input of the graph too.
         if home is self.model.graph and (self.model.ir_version or 4) >= 4:
-            value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape.numpy()), const_value=tensor)
+            kind, shape = ir.TensorType(tensor.dtype), ir.Shape(tensor.shape.numpy())
+            value = ir.Value(name=name, type=kind, shape=shape, const_value=tensor)
             home.register_initializer(value)
             return value
         node = ir.node("Constant", [], attributes={"value": tensor}, name=name)
@@ -352,6 +406,11 @@ class Edit:
         return value
 
 
+def _in_graph(value: ir.Value) -> bool:
+    producer = value.producer()
+    return value.is_initializer() if producer is None else producer.graph is not None
+
+
 def _values(model: ir.Model) -> Iterable[ir.Value]:
     for graph in graphs(model):
         yield from graph.inputs
@@ -361,14 +420,15 @@ def _values(model: ir.Model) -> Iterable[ir.Value]:
 
 
 def _names(model: ir.Model) -> set[str]:
-    names: set[str | None] = set()
+    names: set[str] = set()
     for graph in graphs(model):
-        names.update(v.name for v in graph.inputs)
+        names.update(v.name or "" for v in graph.inputs)
         names.update(graph.initializers)
         for node in graph:
-            names.add(node.name)
-            for value in node.outputs:
-                names.add(value.name)
-    return {name for name in names if name}
+            names.update(_names_of(node))
+    names.discard("")
+    return names
 
 
+def _names_of(node: ir.Node) -> list[str]:
+    return [node.name or "", *(value.name or "" for value in node.outputs)]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from surgery import provenance as history
 from surgery import registry
 from surgery.contract import Changes, Exact
 from surgery.errors import BadInput, Refused, SurgeryError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from surgery.authoring import Pass
-    from surgery.model import Draft
+    from surgery.draft import Draft
 
 Progress = Callable[[str], None]
 
@@ -55,6 +56,7 @@ def apply(
     dry_run: bool = False,
     force: bool = False,
     must_match: bool = False,
+    provenance: bool = False,
     progress: Progress = lambda text: None,
     **how: Any,
 ) -> Result:
@@ -69,6 +71,7 @@ def apply(
         dry_run: say what would match; nothing is changed or written.
         force: allow `output` to be the model's own file.
         must_match: a pass that matches nothing is a negative verdict.
+        provenance: write what was done into the model's metadata, see `surgery.provenance`.
         progress: called with a line of text when a step begins.
         how: how to verify, see `surgery.equivalence.Verifier`: ``rtol``, ``atol``, ``probes``,
             ``seed``, ``inputs``, ``reference``.
@@ -83,7 +86,7 @@ def apply(
     started = time.perf_counter()
     if verify not in ("full", "model", "sites", "none"):
         raise BadInput(f"there is no verification {verify!r}", cure="there is: full, model, sites, none")
-    path = Path(model) if isinstance(model, (str, Path)) else None
+    given = path = Path(model) if isinstance(model, (str, Path)) else None
     target = None if output is None else Path(output)
     if path is not None and target is not None and _same_file(path, target) and not force:
         raise BadInput("the output is the model itself", where=str(target), cure="name another file, or use --force")
@@ -108,6 +111,7 @@ def apply(
         touched = any(p.places for p in report.passes)
         missed = must_match and not all(p.places for p in report.passes)
 
+        noted = history.take(subject.metadata_props) if provenance and touched and not dry_run else []
         made: Draft | None = None
         if touched and not dry_run and (verified or target is not None):
             progress("writing")
@@ -125,15 +129,19 @@ def apply(
 
         accepted = report.verify.ok or verify == "none" or (allow_unverified and report.verdict == "unverified")
         keep = accepted and not missed and not dry_run
+        if keep and provenance and touched:
+            noted = history.extended(noted, report.passes, given)
+            history.give(subject.metadata_props, noted, None if made is None else made.path)
         if keep and target is not None:
             if made is None:
-                made = stack.enter_context(_unchanged(path, subject, target))
+                made = stack.enter_context(_unchanged(model, subject, target))
             report.output = str(made.commit())
-        report.seconds = time.perf_counter() - started
-        report.peak_bytes = max(
-            resource.getrusage(who).ru_maxrss * 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-        )
-        return Result(subject if keep else None, report)
+    # The child has ended by now, so its memory is known, too.
+    report.seconds = time.perf_counter() - started
+    report.peak_bytes = 1024 * max(
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return Result(subject if keep else None, report)
 
 
 def run_pass(model: ir.Model, one: Pass) -> tuple[ir.Model, PassReport]:
@@ -185,12 +193,14 @@ def _operators(model: ir.Model, one: Pass, report: PassReport) -> None:
         for node in [n for n in graph if (n.domain, n.op_type) in wanted]:
             if node.graph is None:
                 continue  # went with an earlier place
-            op = Op(edit, node, opsets.get("", 1))
+            op = Op(edit, node, opsets)
             view = Node(node, edit, opsets.get(node.domain, 1))
-            values = _rewrite(one, op, view, view.name, report.skipped)
+            name = view.name
+            values = _rewrite(one, op, view, name, report.skipped)
             if values is not None:
                 edit.replace(node, op.finish(values))
                 report.places += 1
+                report.at.append(name)
     edit.shapes.forget()
 
 
@@ -221,12 +231,14 @@ def _patterns(model: ir.Model, one: Pass, report: PassReport) -> None:
                 if all(map(edit.made, match.ir)):
                     continue  # all of it is the pass's own work: it would never end
                 last = max(match.ir, key=lambda n: order.get(n, -1))
-                op = Op(edit, last, opset)
-                values = _rewrite(one, op, match, match.name, skipped)
+                op = Op(edit, last, opsets)
+                name = match.name
+                values = _rewrite(one, op, match, name, skipped)
                 if values is not None:
                     edit.substitute([v.ir for v in match.outputs], op.finish(values), last)
                     edit.remove(match.ir[::-1])
                     report.places += 1
+                    report.at.append(name)
                     changed = True
             if changed and len(pattern.outputs) > 1:
                 graph.sort()  # a reader of one output may stand before the node of another
@@ -370,11 +382,11 @@ def _draft(stack: contextlib.ExitStack, model: ir.Model, target: Path | None) ->
         yield made
 
 
-def _unchanged(path: Path | None, model: ir.Model, target: Path) -> Draft:
+def _unchanged(given: Any, model: ir.Model, target: Path) -> Draft:
     """Nothing matched: the file as it was read, or the model as it is in memory."""
     from surgery.model import copy_draft, draft
 
-    return draft(model, target) if path is None else copy_draft(path, target)
+    return copy_draft(model, target) if isinstance(given, (str, Path)) else draft(model, target)
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+from onnx import helper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 # A constant that came out larger than this was not worth folding: 16 Mi elements.
 MOST_ELEMENTS = 1 << 24
+# A message can't hold more than 2 GB.
+MOST_BYTES = 1 << 30
 _RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
 
-def constant(value: ir.Value) -> ir.TensorProtocol | None:
-    """The tensor that `value` always is: an initializer's or a ``Constant`` node's."""
+def constant(value: ir.Value, ir_version: int | None = None) -> ir.TensorProtocol | None:
+    """The tensor that `value` always is: an initializer's or a ``Constant`` node's.
+
+    Args:
+        value: any value.
+        ir_version: the model's. From 4 on, an initializer that is an input of the graph too
+            is a default, which a caller may replace; before, it had to be one.
+    """
     if value.const_value is not None:
-        # An initializer that is a graph input too is a default, which a caller may replace.
-        return None if value.is_graph_input() else value.const_value
+        return None if value.is_graph_input() and (ir_version or 4) >= 4 else value.const_value
     producer = value.producer()
-    if producer is None or producer.op_type != "Constant" or producer.domain not in ("", "ai.onnx"):
+    if producer is None or producer.op_type != "Constant" or producer.domain != "":
         return None
+    if len(producer.attributes) != 1 or any(a.is_ref() for a in producer.attributes.values()):
+        return None  # unsound, or what the caller of a function says
     return ir.convenience.get_const_tensor(value)
 
 
@@ -56,28 +66,90 @@ def evaluate(
     Returns:
         The arrays, or None if the runtime can't, or if one would be absurdly large.
     """
-    import onnxruntime as ort
+    if sum(tensor.nbytes for tensor in given.values() if tensor.dtype != ir.DataType.STRING) > MOST_BYTES:
+        return None
+    model = _model(nodes, given, wanted, opset, ir_version)
+    types = _types(model)
+    if types is None:
+        return None
+    if len(nodes) > 1 and any(kind[1] is None for kind in types.values()):
+        return _one_by_one(nodes, given, wanted, opset, ir_version)
+    if any(size is not None and size > MOST_ELEMENTS for _, size in types.values()):
+        return None
+    results = _run(model)
+    if results is None:
+        return None
+    for value, result in zip(wanted, results, strict=True):
+        # Of types that numpy lacks the runtime gives bytes, of sequences lists.
+        element = types.get(value.name or "", (0, None))[0]
+        if not isinstance(result, np.ndarray) or helper.np_dtype_to_tensor_dtype(result.dtype) != element:
+            return None
+    return results
 
+
+def _one_by_one(
+    nodes: Sequence[ir.Node],
+    given: Mapping[ir.Value, ir.TensorProtocol],
+    wanted: Sequence[ir.Value],
+    opset: int,
+    ir_version: int,
+) -> list[np.ndarray] | None:
+    """Run each node by itself: its inputs then tell how large its outputs will be."""
+    known = dict(given)
+    for node in nodes:
+        inputs = {v: known[v] for v in node.inputs if v is not None}
+        outputs = [v for v in node.outputs if v.name]
+        results = evaluate([node], inputs, outputs, opset, ir_version)
+        if results is None:
+            return None
+        known |= {v: ir.tensor(array) for v, array in zip(outputs, results, strict=True)}
+    return [known[v].numpy() for v in wanted]
+
+
+def _model(
+    nodes: Sequence[ir.Node],
+    given: Mapping[ir.Value, ir.TensorProtocol],
+    wanted: Sequence[ir.Value],
+    opset: int,
+    ir_version: int,
+) -> onnx.ModelProto:
     graph = onnx.GraphProto(name="fold", node=[ir.to_proto(n) for n in nodes])
     for value, tensor in given.items():
         proto = graph.initializer.add()
         proto.CopyFrom(ir.to_proto(tensor))
         proto.name = value.name or ""
     graph.output.extend(onnx.ValueInfoProto(name=v.name) for v in wanted)
-    imports = [onnx.helper.make_opsetid("", opset)]
-    model = onnx.ModelProto(ir_version=max(ir_version, 4), graph=graph, opset_import=imports)
+    imports = [helper.make_opsetid("", opset)]
+    return onnx.ModelProto(ir_version=max(ir_version, 4), graph=graph, opset_import=imports)
+
+
+def _types(model: onnx.ModelProto) -> dict[str, tuple[int, float | None]] | None:
+    """Element type and number of elements of all that is computed; the number is None if it is not known."""
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-        for info in (*inferred.graph.value_info, *inferred.graph.output):
-            dims = [d.dim_value for d in info.type.tensor_type.shape.dim if d.HasField("dim_value")]
-            if np.prod([float(d) for d in dims]) > MOST_ELEMENTS:
-                return None
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = 1
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        return None
+    found: dict[str, tuple[int, float | None]] = {
+        name: (0, None) for node in model.graph.node for name in node.output if name
+    }
+    for info in (*inferred.graph.value_info, *inferred.graph.output):
+        tensor = info.type.tensor_type
+        dims = [float(d.dim_value) if d.HasField("dim_value") else None for d in tensor.shape.dim]
+        known = tensor.HasField("shape") and None not in dims
+        found[info.name] = (tensor.elem_type, float(np.prod([d or 0.0 for d in dims])) if known else None)
+    return found
+
+
+def _run(model: onnx.ModelProto) -> list[Any] | None:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    try:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        results: list[np.ndarray] = session.run(None, {})
+        results: list[Any] = session.run(None, {})
     except Exception:  # the runtime raises its own kinds; what can't be run is left as nodes
         return None
     return results

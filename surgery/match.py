@@ -13,7 +13,8 @@ next to nothing where a pattern does not occur.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,13 @@ from surgery.views import Skip, Value, attribute, defaults
 
 if TYPE_CHECKING:
     from surgery.edit import Edit
+    from surgery.order import Order
     from surgery.shapes import Dims
 
-COMMUTATIVE = {"Add", "Mul", "And", "Or", "Xor", "Equal", "Max", "Min", "Sum", "Mean", "BitwiseAnd", "BitwiseOr"}
+COMMUTATIVE = {
+    *("Add", "Mul", "And", "Or", "Xor", "Equal", "Max", "Min", "Sum", "Mean", "BitwiseAnd", "BitwiseOr", "BitwiseXor")
+}
+_MOST_ORDERED = 4  # operands, whose 24 orders are tried
 _ANY = object()
 
 
@@ -87,8 +92,25 @@ class Pattern:
         result = write(recorder, *self.parameters)
         self.outputs: list[Slot] = list(result) if isinstance(result, (list, tuple)) else [result]
         self.steps = recorder.steps
-        if not self.steps or any(s.node is None for s in self.outputs):
+        if not self.steps or not all(isinstance(s, Slot) and s.node is not None for s in self.outputs):
             raise TypeError("a pattern returns what its operators gave")
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse what could never match: steps that lead to no output, parts that do not hang together."""
+        used = {x for step in self.steps for x in step.inputs if isinstance(x, Slot)} | set(self.outputs)
+        for step in self.steps:
+            if used.isdisjoint(step.outputs):
+                raise TypeError(f"{step.op_type} in the pattern leads to none of its outputs")
+        reached, more = {self.steps[0]}, True
+        while more:
+            slots = {s for step in reached for s in (*step.inputs, *step.outputs) if isinstance(s, Slot)}
+            joined = {s for s in self.steps if not slots.isdisjoint(x for x in (*s.inputs, *s.outputs) if isinstance(x, Slot))}
+            more, reached = not joined <= reached, reached | joined
+        if len(reached) < len(self.steps):
+            raise TypeError("the parts of the pattern share no tensor")
+        if len(set(self.outputs)) < len(self.outputs):
+            raise TypeError("the pattern returns one tensor twice")
 
     def anchor(self, counts: dict[tuple[str, str], int]) -> Step | None:
         """The step whose operator is rarest; None if one does not occur at all."""
@@ -104,9 +126,9 @@ class Match:
     pattern returned, ``nodes`` the nodes of its operators in the order they were written.
     """
 
-    def __init__(self, pattern: Pattern, found: _Found, edit: Edit, opset: int) -> None:
+    def __init__(self, pattern: Pattern, found: _Found, edit: Edit, opsets: Mapping[str, int]) -> None:
         self._edit = edit
-        self._opset = opset
+        self._opsets = opsets
         self.ir = [found.nodes[s] for s in pattern.steps]
         self.inputs: list[Value | None] = [self._view(found.values.get(p)) for p in pattern.parameters]
         self.outputs: list[Value] = [Value(_known(found.values[s]), edit) for s in pattern.outputs]
@@ -134,8 +156,9 @@ class Match:
     def attr(self, name: str, default: Any = None) -> Any:
         """The attribute `name` of the first node of the pattern whose operator has one."""
         for node in self.ir:
-            if name in node.attributes or name in defaults(node.domain, node.op_type, self._opset):
-                return attribute(node, name, self._opset, default)
+            opset = self._opsets.get(node.domain, 1)
+            if name in node.attributes or name in defaults(node.domain, node.op_type, opset):
+                return attribute(node, name, opset, default)
         return default
 
     def constant(self, index: int) -> np.ndarray | None:
@@ -162,13 +185,15 @@ class Finder:
     Args:
         pattern: what to look for.
         edit: the edit of the model, which knows constants.
-        opset: the version of the standard operators in this graph.
+        opsets: the versions of operators in this graph, by domain.
+        order: the order of this graph's nodes, for patterns of several outputs.
     """
 
-    def __init__(self, pattern: Pattern, edit: Edit, opset: int) -> None:
+    def __init__(self, pattern: Pattern, edit: Edit, opsets: Mapping[str, int], order: Order | None = None) -> None:
         self._pattern = pattern
+        self._order = order
         self._edit = edit
-        self._opset = opset
+        self._opsets = opsets
         self._deepest = 0
         self._why = ""
 
@@ -176,9 +201,9 @@ class Finder:
         """The match in which `node` is the anchor; a `Skip` with the reason if it is a near miss."""
         self._deepest, self._why = 0, ""
         for found in self._search([(anchor, node)], _Found()):
-            why = self._reader_outside(found)
+            why = self._reader_outside(found) or self._way_round(found)
             if not why:
-                return Match(self._pattern, found, self._edit, self._opset)
+                return Match(self._pattern, found, self._edit, self._opsets)
             self._note(len(found.nodes) + 1, why)
         # A near miss: more than the anchor alone was there.
         return Skip(self._why) if self._deepest >= min(2, len(self._pattern.steps)) else None
@@ -213,9 +238,10 @@ class Finder:
                 value = found.values.get(slot) if isinstance(slot, Slot) else None
                 if value is None:
                     continue
-                readers = [u.node for u in value.uses() if step.op_type in COMMUTATIVE or u.idx == i]
+                inside = next(iter(found.nodes.values())).graph
+                readers = [u.node for u in value.uses() if _commutes(step) or u.idx == i]
                 for node in dict.fromkeys(readers):
-                    if node not in found.nodes.values():
+                    if node.graph is inside and node not in found.nodes.values():
                         yield from self._search([(step, node)], found)
                 return
         if len(found.nodes) == len(self._pattern.steps):
@@ -229,21 +255,26 @@ class Finder:
         optional = sum(1 for x in wanted if isinstance(x, Slot) and x.optional)
         if not len(wanted) - optional <= len(given) <= len(wanted):
             return f"{len(given)} inputs, where the pattern has {len(wanted)}"
-        schema = defaults(step.domain, step.op_type, self._opset)
-        for name in {*step.attributes, *node.attributes}:
+        opset = self._opsets.get(step.domain, 1)
+        schema = defaults(step.domain, step.op_type, opset)
+        for name in dict.fromkeys([*step.attributes, *node.attributes]):
             wish = step.attributes.get(name, schema.get(name))
             if wish is _ANY:
                 continue
-            has = attribute(node, name, self._opset)
+            try:
+                has = attribute(node, name, opset)
+            except Skip as skip:
+                return str(skip)
             if not _same_attribute(has, list(wish) if isinstance(wish, tuple) else wish):
-                return f"{name} is {has!r}, where the pattern has {wish!r}"
+                return f"{name} is {_short(has)}, where the pattern has {_short(wish)}"
         return ""
 
     def _orders(self, step: Step, node: ir.Node) -> Iterator[Sequence[ir.Value | None]]:
         operands = list(node.inputs) + [None] * (len(step.inputs) - len(node.inputs))
-        yield operands
-        if step.op_type in COMMUTATIVE and len(operands) == 2 and operands[0] is not operands[1]:
-            yield operands[::-1]
+        if _commutes(step) and len(operands) <= _MOST_ORDERED:
+            yield from dict.fromkeys(itertools.permutations(operands))
+        else:
+            yield operands
 
     def _bind(
         self, step: Step, operands: Sequence[ir.Value | None], node: ir.Node, found: _Found
@@ -260,8 +291,11 @@ class Finder:
                 continue
             if isinstance(slot, np.ndarray):
                 tensor = None if value is None else self._edit.tensor(value)
-                if tensor is None or not _same_constant(slot, tensor.numpy()):
-                    self._note(len(found.nodes), f"{name}: input {i} is not the constant {slot.tolist()}")
+                if value is None or tensor is None or not _same_constant(slot, tensor):
+                    self._note(len(found.nodes), f"{name}: input {i} is not the constant {_short(slot.tolist())}")
+                    return None
+                if len(tensor.shape) > slot.ndim and self._widens(node, value, len(tensor.shape)):
+                    self._note(len(found.nodes), f"{name}: the constant's rank may be more than that of what it meets")
                     return None
                 continue
             if value is None and not slot.optional:
@@ -278,6 +312,17 @@ class Finder:
                 more.append((slot.node, producer))
         return more
 
+    def _widens(self, node: ir.Node, constant: ir.Value, rank: int) -> bool:
+        """Whether a constant of more dims than were written may give the result more than the pattern says."""
+        others = [v for v in node.inputs if v is not None and v is not constant]
+        declared = [None if v.shape is None else len(v.shape) for v in others]
+        if any(r is not None and r >= rank for r in declared):
+            return False
+        if rank == 1 and None in declared:
+            return False  # scalars are rare: inferring a whole graph to tell them is too dear
+        dims = [self._edit.shapes.shape(v) for v in others]
+        return not any(d is not None and len(d) >= rank for d in dims)
+
     def _note(self, depth: int, why: str) -> None:
         if depth > self._deepest or (depth == self._deepest and not self._why):
             self._deepest, self._why = depth, why
@@ -293,8 +338,16 @@ class Finder:
                     return f"{value.name!r} inside the pattern is an output of the graph"
                 for use in value.uses():
                     if use.node not in inside:
-                        return f"{value.name!r} inside the pattern is also read by {use.node.name or use.node.op_type!r}"
+                        reader = use.node.name or use.node.op_type
+                        return f"{value.name!r} inside the pattern is also read by {reader!r}"
         return ""
+
+    def _way_round(self, found: _Found) -> str:
+        """Whether a node lies between those of the match: to put all in one place would make a circle."""
+        if self._order is None or not self._order.knows(found.nodes.values()):
+            return ""
+        node = self._order.between(found.nodes.values())
+        return "" if node is None else f"{node.name or node.op_type!r} lies between two nodes of the pattern"
 
 
 def _known(value: ir.Value | None) -> ir.Value:
@@ -308,17 +361,32 @@ def _producer(value: ir.Value) -> ir.Node:
     return producer
 
 
+def _commutes(step: Step) -> bool:
+    return step.domain == "" and step.op_type in COMMUTATIVE
+
+
 def _same_attribute(has: Any, wish: Any) -> bool:
-    if isinstance(has, float) or isinstance(wish, float):
-        return has is not None and wish is not None and bool(np.float32(has) == np.float32(wish))
     if isinstance(has, np.ndarray) or isinstance(wish, np.ndarray):
         return np.array_equal(has, wish)
+    if isinstance(has, list) and isinstance(wish, list):
+        return len(has) == len(wish) and all(map(_same_attribute, has, wish))
+    if isinstance(has, float) or isinstance(wish, float):
+        return has is not None and wish is not None and bool(np.float32(has) == np.float32(wish))
     return bool(has == wish)
 
 
-def _same_constant(wish: np.ndarray, has: np.ndarray) -> bool:
+def _same_constant(wish: np.ndarray, tensor: ir.TensorProtocol) -> bool:
     """Whether a constant has the value that was written, whatever its rank and dtype."""
-    if wish.size != has.size:
+    if wish.size != tensor.size or tensor.dtype == ir.DataType.STRING:
         return False
-    flat = has.reshape(wish.shape)
-    return bool(np.array_equal(flat, wish.astype(has.dtype)) if has.dtype.kind in "fiub" else np.array_equal(flat, wish))
+    has = tensor.numpy().reshape(wish.shape)
+    if has.dtype.kind in "iub":
+        return bool(np.array_equal(has, wish))
+    with np.errstate(over="ignore"):
+        near = wish.astype(has.dtype)
+    return bool(np.array_equal(has.astype(np.float64), near.astype(np.float64), equal_nan=True))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -34,11 +34,12 @@ class Op:
     Args:
         edit: the edit that the nodes belong to.
         at: the node before which they are put, and after which they are named.
-        opset: the version of the standard operators there.
+        opsets: the versions of operators there, by domain; a domain that is written is added.
     """
 
-    def __init__(self, edit: Edit, at: ir.Node, opset: int) -> None:
-        self.opset = opset
+    def __init__(self, edit: Edit, at: ir.Node, opsets: dict[str, int]) -> None:
+        self.opset = opsets.get("") or _common_to(edit.model.ir_version)
+        self._opsets = opsets
         self._edit = edit
         self._at = at
         self._base = at.name or (at.outputs[0].name if at.outputs else "") or at.op_type
@@ -75,8 +76,14 @@ class Op:
             values = [self._value(x, None) for x in inputs]
             return self.emit(op_type, values, attributes, count or 1, domain)
         newest = spelling.schema(op_type, None)
-        if newest is None:
+        if newest is None or newest.deprecated:
             raise TypeError(f"there is no standard operator {op_type!r}")
+        unknown = sorted(set(attributes) - set(newest.attributes))
+        if unknown:
+            has = ", ".join(sorted(newest.attributes)) or "none"
+            raise TypeError(f"{op_type} of opset {newest.since_version} has no attribute {unknown[0]!r}; it has {has}")
+        if len(inputs) > newest.max_input:
+            raise TypeError(f"{op_type} of opset {newest.since_version} has {newest.max_input} inputs, not {len(inputs)}")
         values = self._operands(newest, op_type, inputs)
         if count is None:
             count = attributes.get("num_outputs") or spelling.outputs(op_type)
@@ -94,18 +101,19 @@ class Op:
         kept = list(inputs)
         while kept and kept[-1] is None:
             kept.pop()
-        if not domain:
-            self._check(op_type, kept)
         node = self._edit.node(
             op_type,
             [None if v is None else v.ir for v in kept],
-            attributes,
+            attributes if domain else spelling.typed(op_type, self.opset, attributes),
             base=self._base,
             outputs=count,
             domain=domain,
         )
-        node.version = self.opset
+        node.version = self._opsets.get(domain, 1) if domain else self.opset
         self._nodes.append(node)
+        self._edit.shapes.note(node)
+        if not domain:
+            self._check(node)
         if all(v is None or self._edit.is_constant(v.ir) for v in kept) and fold.foldable(node):
             self._edit.pend(node)
         values = [Value(v, self._edit) for v in node.outputs]
@@ -118,7 +126,11 @@ class Op:
 
     def finish(self, values: Sequence[Value | None]) -> list[ir.Value | None]:
         """Put the nodes that `values` need into the graph, constants folded; see `Edit.settle`."""
-        return self._edit.settle(self._nodes, [None if v is None else v.ir for v in values], self._at)
+        settled = self._edit.settle(self._nodes, [None if v is None else v.ir for v in values], self._at)
+        for node in self._nodes:
+            if node.graph is not None:
+                self._opsets.setdefault(node.domain, node.version or 1)
+        return settled
 
     def _operands(self, newest: onnx.defs.OpSchema, op_type: str, inputs: Sequence[Operand]) -> list[Value | None]:
         formal = spelling.parameters(op_type)
@@ -148,27 +160,56 @@ class Op:
         if isinstance(x, ir.Value):
             return Value(x, self._edit)
         array = np.asarray(x)
-        if dtype is None and not isinstance(x, (np.ndarray, np.generic)):
-            plain = {"f": np.float32, "i": np.int64}.get(array.dtype.kind)
-            return self.constant(array, plain)
-        return self.constant(array, dtype)
+        if isinstance(x, (np.ndarray, np.generic)):
+            return self.constant(array)
+        if dtype is None:
+            return self.constant(array, {"f": np.float32, "i": np.int64}.get(array.dtype.kind))
+        if array.dtype.kind == "f" and array.size == 0:
+            return self.constant(array, dtype)
+        return self.constant(_cast(array, dtype))
 
-    def _check(self, op_type: str, inputs: Sequence[Value | None]) -> None:
-        """Refuse an operand whose type the operator does not take at this opset."""
-        formal = spelling.types(op_type, self.opset)
-        for i, value in enumerate(inputs):
-            if value is None or not formal:
-                continue
-            dtype = value.ir.dtype  # what is known for nothing; inference is not worth a check
-            if dtype is None:
-                continue
-            allowed = formal[min(i, len(formal) - 1)]
-            if f"tensor({spelling.type_name(dtype)})" not in allowed:
-                raise Refused(
-                    f"{op_type} of opset {self.opset} does not take {spelling.type_name(dtype)}",
-                    where=self._base,
-                    cure="convert the model to a newer opset first",
-                )
+    def _check(self, node: ir.Node) -> None:
+        """Refuse a type that the operator does not take, or give, at this opset."""
+        for values, formal in (
+            (node.inputs, spelling.types(node.op_type, self.opset)),
+            (node.outputs, spelling.results(node.op_type, self.opset)),
+        ):
+            for i, value in enumerate(values if formal else ()):
+                element = None if value is None else self._edit.shapes.element(value)
+                if element is None:
+                    continue
+                name = spelling.type_name(element)
+                if f"tensor({name})" not in formal[min(i, len(formal) - 1)]:
+                    verb = "take" if values is node.inputs else "give"
+                    raise Refused(
+                        f"{node.op_type} of opset {self.opset} does not {verb} {name}",
+                        where=self._base,
+                        cure="convert the model to a newer opset first",
+                    )
+
+
+def _cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A literal in the dtype that its neighbours have.
+
+    Raises:
+        Skip: the dtype can't hold it: a fraction among integers, a number beyond its range.
+    """
+    if array.dtype.kind not in "fiub":
+        return array
+    with np.errstate(all="ignore"):
+        cast = array.astype(dtype)
+        back = cast.astype(array.dtype)
+    exact = array.dtype.kind in "iub" or dtype.kind in "iub"
+    held = np.array_equal(back, array) if exact else np.array_equal(np.isfinite(back), np.isfinite(array))
+    if not held:
+        raise Skip(f"{array.tolist()} can't be said in {dtype}")
+    return cast
+
+
+def _common_to(ir_version: int | None) -> int:
+    """The standard operators for a model that imports none: those that whatever reads its IR version knows."""
+    known = onnx.helper.OP_SET_ID_VERSION_MAP.items()
+    return max(9, min((o for (domain, o), i in known if domain == "ai.onnx" and i == ir_version), default=9))
 
 
 def _attribute(value: Any) -> Any:

@@ -25,11 +25,15 @@ class Skip:
 
 @dataclass
 class PassReport:
-    """What one pass did."""
+    """What one pass did.
+
+    ``at`` names the places by their nodes; it is empty for passes that work on a graph as a whole.
+    """
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
     places: int = 0
+    at: list[str] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     contract: str = ""
     verdict: Verdict = "untouched"

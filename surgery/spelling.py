@@ -10,21 +10,19 @@ Source: the operator schemas and changelog of onnx 1.23 (docs/Changelog.md).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from onnx import defs
+import onnx_ir as ir
+from onnx import defs, helper, numpy_helper
 
 from surgery.errors import Refused
 from surgery.views import Skip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import onnx_ir as ir
-
     from surgery.op import Op
     from surgery.views import Value
 
@@ -38,30 +36,45 @@ def spell(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
     Raises:
         Refused: it can't be said there.
     """
+    for name, value, since in LATE.get(op_type, ()):
+        if attributes.get(name) == value and op.opset < since:
+            raise _refusal(op, op_type, since)
+    if op.opset < 11:
+        attributes = _from_the_front(op_type, inputs, attributes)
     for below, rule in OLDER.get(op_type, ()):
         if op.opset < below:
             result = rule(op, op_type, inputs, attributes, count)
             if result is not None:
                 return result
-    old, new = schema(op_type, op.opset), schema(op_type, None)
+    new = schema(op_type, None)
     assert new is not None
-    if old is not None:
-        # An attribute that the older version lacks can be left out if it has its default.
-        kept = {
-            k: v
-            for k, v in attributes.items()
-            if k in old.attributes or k not in new.attributes or v != _default(new, k)
-        }
-        given = sum(1 for x in inputs if x is not None)
-        if old.since_version == new.since_version or (set(kept) <= set(old.attributes) and given <= old.max_input):
-            return op.emit(op_type, inputs, kept, count)
-    expanded = _body(op, new, inputs, attributes)
+    kept = _fitting(op, op_type, inputs, attributes)
+    if kept is not None:
+        return op.emit(op_type, inputs, kept, count)
+    expanded = _body(op, new, inputs, attributes, count)
     if expanded is not None:
         return expanded[0] if count == 1 else expanded[:count]
-    raise Refused(
+    raise _refusal(op, op_type, new.since_version)
+
+
+def _refusal(op: Op, op_type: str, since: int) -> Refused:
+    return Refused(
         f"{op_type} as it is needed here can't be written at opset {op.opset}",
-        cure=f"convert the model to opset {new.since_version} or newer first",
+        cure=f"convert the model to opset {since} or newer first",
     )
+
+
+def _fitting(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any]) -> dict[str, Any] | None:
+    """The attributes with which the version at the model's opset takes the same inputs; None if there are none."""
+    old, new = schema(op_type, op.opset), schema(op_type, None)
+    if old is None or new is None or old.deprecated:
+        return None
+    # An attribute that the older version lacks can be left out if it has its default.
+    kept = {
+        k: v for k, v in attributes.items() if k in old.attributes or k not in new.attributes or v != _default(new, k)
+    }
+    given = max((i for i, x in enumerate(inputs, 1) if x is not None), default=0)
+    return kept if set(kept) <= set(old.attributes) and given <= old.max_input else None
 
 
 @cache
@@ -75,12 +88,16 @@ def schema(op_type: str, opset: int | None) -> defs.OpSchema | None:
 
 @cache
 def parameters(op_type: str) -> list[tuple[str, np.dtype | None]]:
-    """For every formal input its type variable, and the dtype where only one is meant."""
+    """For every formal input its type variable, and the dtype that a literal there has by itself."""
     newest = schema(op_type, None)
     found: list[tuple[str, np.dtype | None]] = []
     for formal in newest.inputs if newest else ():
-        integers = formal.types <= {"tensor(int64)", "tensor(int32)"}
-        found.append((formal.type_str, np.dtype(np.int64) if integers else None))
+        only: np.dtype | None = None
+        if formal.types <= {"tensor(int64)", "tensor(int32)"}:
+            only = np.dtype(np.int64 if "tensor(int64)" in formal.types else np.int32)
+        elif formal.types == {"tensor(float)"}:
+            only = np.dtype(np.float32)
+        found.append((formal.type_str, only))
     return found
 
 
@@ -89,6 +106,33 @@ def types(op_type: str, opset: int) -> list[set[str]]:
     """For every formal input the types that it takes at an opset."""
     found = schema(op_type, opset)
     return [set(formal.types) for formal in found.inputs] if found else []
+
+
+@cache
+def results(op_type: str, opset: int) -> list[set[str]]:
+    """For every formal output the types that it can have at an opset."""
+    found = schema(op_type, opset)
+    return [set(formal.types) for formal in found.outputs] if found else []
+
+
+def typed(op_type: str, opset: int, attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes as the operator has them: 1 for a float is 1.0, and an empty list has its type."""
+    found = schema(op_type, opset)
+    made: dict[str, Any] = {}
+    for name, value in attributes.items():
+        kind = found.attributes[name].type.name if found and name in found.attributes else ""
+        plain = _PLAIN.get(kind.removesuffix("S"))
+        if plain is not None:
+            try:
+                value = [plain(v) for v in value] if kind.endswith("S") else plain(value)
+            except (TypeError, ValueError):
+                raise TypeError(f"attribute {name!r} of {op_type} is {kind.lower()}, not {value!r}") from None
+            value = ir.Attr(name, ir.AttributeType[kind], value)
+        made[name] = value
+    return made
+
+
+_PLAIN: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING": str}
 
 
 @cache
@@ -108,45 +152,90 @@ def _default(found: defs.OpSchema, name: str) -> Any:
     value = found.attributes[name].default_value
     if value.type == onnx.AttributeProto.UNDEFINED:
         return None
-    plain = onnx.helper.get_attribute_value(value)
+    plain = helper.get_attribute_value(value)
     return plain.decode() if isinstance(plain, bytes) else plain
 
 
-def _body(op: Op, new: defs.OpSchema, inputs: Inputs, attributes: dict[str, Any]) -> list[Any] | None:
+def _body(
+    op: Op, new: defs.OpSchema, inputs: Inputs, attributes: dict[str, Any], count: int
+) -> list[Any] | None:
     """The operator as the function that the standard defines it by, for want of a node."""
-    if not new.has_function or op.opset >= new.since_version:
+    function = _function(new, inputs, attributes, count)
+    if function is None or any(a.HasField("g") for node in function.node for a in node.attribute):
         return None
-    function = new.function_body
+    version = next((o.version for o in function.opset_import if o.domain == ""), new.since_version)
     named: dict[str, Any] = dict(zip(function.input, inputs, strict=False))
     for node in function.node:
         plain: dict[str, Any] = {}
         for attribute in node.attribute:
             name = attribute.ref_attr_name
-            if name:
-                value = attributes.get(name, _default(new, name))
-            else:
-                value = onnx.helper.get_attribute_value(attribute)
-            plain[attribute.name] = value.decode() if isinstance(value, bytes) else value
-        if node.op_type == "Constant":
-            ((kind, value),) = plain.items()
-            dtype = {"value_float": np.float32, "value_int": np.int64}.get(kind)
-            array = onnx.numpy_helper.to_array(value) if kind == "value" else np.asarray(value, dtype)
-            results: Any = op.constant(array)
-        else:
-            results = op.call(node.op_type, [named.get(n) for n in node.input], plain)
-        results = results if isinstance(results, list) else [results]
-        named.update(zip(node.output, results, strict=False))
-    return [named[name] for name in function.output]
+            value = attributes.get(name, _default(new, name)) if name else helper.get_attribute_value(attribute)
+            if value is not None:
+                plain[attribute.name] = value.decode() if isinstance(value, bytes) else value
+        made = _said(op, node.op_type, [named.get(n) for n in node.input], plain, len(node.output), version)
+        if made is None:
+            return None
+        named.update(zip(node.output, made if isinstance(made, list) else [made], strict=False))
+    return [named.get(name) for name in function.output]
+
+
+def _function(
+    new: defs.OpSchema, inputs: Inputs, attributes: dict[str, Any], count: int
+) -> onnx.FunctionProto | None:
+    if new.has_function:
+        body: onnx.FunctionProto = new.function_body
+        return body
+    if not new.has_context_dependent_function:
+        return None
+    types = []
+    for value in inputs:
+        dtype = None if value is None else value.dtype
+        if value is not None and dtype is None:
+            raise Skip(f"the element type of {value.name!r} is unknown")
+        known = value is not None and dtype is not None
+        kind = helper.make_tensor_type_proto(_element(dtype), value.shape) if known else onnx.TypeProto()
+        types.append(kind.SerializeToString())
+    names = ["" if value is None else f"i{i}" for i, value in enumerate(inputs)]
+    node = helper.make_node(new.name, names, [f"o{i}" for i in range(count)], **attributes)
+    version = new.context_dependent_function_opset_versions[-1]
+    made = new.get_context_dependent_function_with_opset_version(version, node.SerializeToString(), types)
+    return onnx.FunctionProto.FromString(made) if made else None
+
+
+def _said(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int, version: int) -> Any:
+    """A node of a function body of opset `version`, which may be neither the newest nor the model's."""
+    if op_type == "Constant":
+        return _constant(op, op_type, inputs, attributes, count)
+    body, new = schema(op_type, version), schema(op_type, None)
+    assert body is not None and new is not None
+    if set(attributes) <= set(new.attributes) and len(inputs) <= new.max_input:
+        return op.call(op_type, inputs, {**attributes, "outputs": count})
+    kept = _fitting(op, op_type, inputs, attributes)
+    return None if kept is None else op.emit(op_type, inputs, kept, count)
+
+
+def _element(dtype: np.dtype) -> int:
+    return int(helper.np_dtype_to_tensor_dtype(dtype))
+
+
+def _from_the_front(op_type: str, inputs: Inputs, attributes: dict[str, Any]) -> dict[str, Any]:
+    """Axes counted from the front: for most operators negative ones came with opset 11."""
+    axis = attributes.get("axis")
+    if op_type in COUNTED and isinstance(axis, int) and axis < 0:
+        attributes = {**attributes, "axis": axis + _rank(inputs[0])}
+    return attributes
 
 
 # ------------------------------------------------------------------------------ rules
 
 
-def _need(value: Value | None, op_type: str, name: str) -> np.ndarray:
+def _need(op: Op, value: Value | None, op_type: str, name: str) -> np.ndarray:
     """A constant operand, for a version that has it as an attribute."""
     array = None if value is None else value.constant
     if array is None:
-        raise Refused(f"{op_type} needs constant {name} at this opset")
+        raise Refused(
+            f"{op_type} needs constant {name} at opset {op.opset}", cure="convert the model to a newer opset first"
+        )
     return array
 
 
@@ -158,13 +247,16 @@ def _axes(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
     """Axes were an attribute: Squeeze, Unsqueeze, ReduceSum before 13, other reductions before 18."""
     axes = _operand(inputs, 1)
     if axes is None:
-        if attributes.pop("noop_with_empty_axes", 0):
+        if attributes.get("noop_with_empty_axes", 0):
             return op.Identity(inputs[0])
+        attributes = {k: v for k, v in attributes.items() if k != "noop_with_empty_axes"}
         return op.emit(op_type, inputs[:1], attributes, count)
-    listed = [int(a) for a in _need(axes, op_type, "axes").ravel()]
+    listed = [int(a) for a in _need(op, axes, op_type, "axes").ravel()]
     if not listed and attributes.get("noop_with_empty_axes", 0):
         return op.Identity(inputs[0])
     attributes = {k: v for k, v in attributes.items() if k != "noop_with_empty_axes"}
+    if not listed:
+        return op.emit(op_type, inputs[:1], attributes, count)
     if op.opset < 11 and any(a < 0 for a in listed):  # negative axes came with opset 11
         rank = _rank(inputs[0]) + (len(listed) if op_type == "Unsqueeze" else 0)
         listed = [a % rank for a in listed]
@@ -188,9 +280,11 @@ def _split(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], cou
         if not isinstance(dim, int) or dim % count == 0:
             return op.emit(op_type, inputs[:1], attributes, count)  # equal parts need not be said
         part = -(-dim // count)
+        if part * (count - 1) > dim:
+            raise Refused(f"{dim} elements can't be split in {count} parts")
         sizes = op.constant([part] * (count - 1) + [dim - part * (count - 1)], np.int64)
     if op.opset < 13:
-        listed = [int(s) for s in _need(sizes, op_type, "sizes")]
+        listed = [int(s) for s in _need(op, sizes, op_type, "sizes")]
         return op.emit(op_type, inputs[:1], {**attributes, "split": listed}, count)
     return op.emit(op_type, [inputs[0], sizes], attributes, count)
 
@@ -208,8 +302,14 @@ def _clip(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
         return x
     if op.opset >= 11:
         return None
-    bounds = {"min": low, "max": high}
-    plain = {k: float(_need(v, op_type, k)) for k, v in bounds.items() if v is not None}
+    plain = {}
+    for name, bound in (("min", low), ("max", high)):
+        if bound is not None:
+            array = bound.constant
+            if array is None or float(np.float32(array.item())) != array.item():  # no attribute can hold it
+                x = op.Max(inputs[0], low) if low is not None else inputs[0]
+                return op.Min(x, high) if high is not None else x
+            plain[name] = float(array.item())
     return op.emit(op_type, inputs[:1], {**attributes, **plain}, count)
 
 
@@ -250,29 +350,45 @@ def _pad(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count
     """Axes came with 18; pads and value were attributes before 11."""
     axes = _operand(inputs, 3)
     if axes is not None:
-        rank, listed = _rank(inputs[0]), _need(axes, op_type, "axes")
-        some, pads = _need(inputs[1], op_type, "pads"), np.zeros((2, _rank(inputs[0])), np.int64)
+        rank, listed = _rank(inputs[0]), _need(op, axes, op_type, "axes")
+        some, pads = _need(op, inputs[1], op_type, "pads"), np.zeros((2, _rank(inputs[0])), np.int64)
         pads[:, [int(a) % rank for a in listed]] = some.reshape(2, -1)
         inputs = [inputs[0], op.constant(pads.ravel()), _operand(inputs, 2)]
     if op.opset >= 11:
         return op.emit(op_type, inputs, attributes, count)
-    plain: dict[str, Any] = {"pads": [int(p) for p in _need(inputs[1], op_type, "pads")]}
+    plain: dict[str, Any] = {"pads": [int(p) for p in _need(op, inputs[1], op_type, "pads")]}
     if _operand(inputs, 2) is not None:
-        plain["value"] = float(_need(inputs[2], op_type, "value"))
+        plain["value"] = float(_need(op, inputs[2], op_type, "value").item())
     return op.emit(op_type, inputs[:1], {**attributes, **plain}, count)
 
 
 def _slice(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
-    """Bounds were attributes before 10, and there were no steps."""
-    names = ("starts", "ends", "axes")
-    if _operand(inputs, 4) is not None and (_need(inputs[4], op_type, "steps") != 1).any():
+    """Bounds were attributes before 10, and there were no steps; negative axes came with 11."""
+    axes = None if _operand(inputs, 3) is None else _operand(inputs, 3).constant  # type: ignore[union-attr]
+    if axes is not None and (axes < 0).any():
+        inputs = [*inputs[:3], op.constant(axes % _rank(inputs[0])), *inputs[4:]]
+    if op.opset >= 10:
+        return op.emit(op_type, inputs, attributes, count)
+    if _operand(inputs, 4) is not None and (_need(op, inputs[4], op_type, "steps") != 1).any():
         return None
-    plain = {
-        n: [int(x) for x in _need(v, op_type, n)] for n, v in zip(names, inputs[1:4], strict=False) if v is not None
-    }
-    if any(a < 0 for a in plain.get("axes", ())):
-        plain["axes"] = [a % _rank(inputs[0]) for a in plain["axes"]]
+    named = zip(("starts", "ends", "axes"), inputs[1:4], strict=False)
+    plain = {n: [int(x) for x in _need(op, v, op_type, n)] for n, v in named if v is not None}
     return op.emit(op_type, inputs[:1], {**attributes, **plain}, count)
+
+
+def _gather(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
+    """Indices counted from the end came with 11."""
+    indices = inputs[1].constant if inputs[1] is not None else None
+    if indices is None or not (indices < 0).any():
+        return None
+    shape = inputs[0].shape if inputs[0] is not None else None
+    dim = None if shape is None else shape[attributes.get("axis", 0)]
+    if not isinstance(dim, int):
+        raise Refused(
+            f"Gather of opset {op.opset} takes no negative indices, and the dim that they count in is not known",
+            cure="convert the model to opset 11 or newer first",
+        )
+    return op.emit(op_type, [inputs[0], op.constant(np.where(indices < 0, indices + dim, indices))], attributes, count)
 
 
 def _topk(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
@@ -280,7 +396,7 @@ def _topk(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
     attributes = {k: v for k, v in attributes.items() if (k, v) not in (("largest", 1), ("sorted", 1))}
     if set(attributes) - {"axis"}:
         return None
-    return op.emit(op_type, inputs[:1], {**attributes, "k": int(_need(inputs[1], op_type, "k").item())}, count)
+    return op.emit(op_type, inputs[:1], {**attributes, "k": int(_need(op, inputs[1], op_type, "k").item())}, count)
 
 
 def _softmax(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
@@ -308,7 +424,74 @@ def _cast_like(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any],
     like = inputs[1]
     if like is None or like.dtype is None:
         raise Skip("the element type to cast to is unknown")
-    return op.Cast(inputs[0], to=like.dtype)
+    return op.Cast(inputs[0], to=like.dtype, **attributes)
+
+
+def _constant(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
+    """value_float and the like came with 12."""
+    ((kind, value),) = attributes.items()
+    if isinstance(value, onnx.TensorProto):
+        value = numpy_helper.to_array(value)
+    dtype = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    return op.constant(value.numpy() if hasattr(value, "numpy") else value, dtype.get(kind))
+
+
+def _pow(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
+    """An exponent of another type than the base came with 12."""
+    base, exponent = inputs[0], inputs[1]
+    if base is None or exponent is None or base.dtype is None or exponent.dtype in (None, base.dtype):
+        return None
+    known = exponent.constant
+    if known is not None and (known.astype(base.dtype) == known).all():
+        return op.emit(op_type, [base, op.constant(known, base.dtype)], attributes, count)
+    wide = np.result_type(base.dtype, exponent.dtype)
+    return op.Cast(op.Pow(op.Cast(base, to=wide), op.Cast(exponent, to=wide)), to=base.dtype)
+
+
+def _quantize(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
+    """A scale for every channel came with 13."""
+    scale = inputs[1]
+    if scale is None or scale.shape != ():
+        raise Refused(
+            f"{op_type} of opset {op.opset} takes a scalar as scale, which {scale.name if scale else ''!r} may not be",
+            cure="convert the model to opset 13 or newer first",
+        )
+    return op.emit(op_type, inputs, {k: v for k, v in attributes.items() if k != "axis"}, count)
+
+
+def _roi_align(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
+    """Before 16 there was no half pixel, which is the default since."""
+    if attributes.get("coordinate_transformation_mode", "half_pixel") != "output_half_pixel":
+        raise _refusal(op, op_type, 16)
+    plain = {k: v for k, v in attributes.items() if k != "coordinate_transformation_mode"}
+    return op.emit(op_type, inputs, plain, count)
+
+
+def _grid_sample(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
+    """The modes had other names before 20, and images no depth."""
+    if op.opset < 16:
+        return None
+    if _rank(inputs[0]) != 4:
+        raise _refusal(op, op_type, 20)
+    mode = attributes.get("mode", "linear")
+    older = {"linear": "bilinear", "cubic": "bicubic"}
+    return op.emit(op_type, inputs, {**attributes, "mode": older.get(mode, mode)}, count)
+
+
+def _group_norm(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
+    """Before 21, scale and bias were for groups, not for channels: only the function body says the same."""
+    new = schema(op_type, None)
+    assert new is not None
+    made = _body(op, new, inputs, attributes, count)
+    return None if made is None else made[0]
+
+
+def _dft(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
+    """The axis was an attribute before 20."""
+    if op.opset < 17:
+        return None
+    axis = -2 if _operand(inputs, 2) is None else int(_need(op, inputs[2], op_type, "axis").item())
+    return op.emit(op_type, inputs[:2], {**attributes, "axis": axis % _rank(inputs[0])}, count)
 
 
 def _gemm(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
@@ -323,6 +506,8 @@ def _gemm(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
 
 def _resize(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
     """roi and scales could not be left out before 13: an empty tensor stands for none."""
+    if op.opset < 11:  # what its coordinates meant was never said
+        raise _refusal(op, op_type, 11)
     padded = [*inputs, None, None, None][:4]
     for i in (1, 2):
         if padded[i] is None:
@@ -351,12 +536,31 @@ OLDER: dict[str, tuple[tuple[int, Rule], ...]] = {
     "LessOrEqual": ((12, _compare),),
     "Equal": ((11, _equal),),
     "Pad": ((18, _pad),),
-    "Slice": ((10, _slice),),
+    "Slice": ((11, _slice),),
+    "Gather": ((11, _gather),),
+    "Pow": ((12, _pow),),
     "TopK": ((10, _topk),),
     "Softmax": ((13, _softmax),),
     "LogSoftmax": ((13, _softmax),),
+    "Hardmax": ((13, _softmax),),
     "Shape": ((15, _shape),),
     "CastLike": ((15, _cast_like),),
     "Gemm": ((11, _gemm),),
     "Resize": ((13, _resize),),
+    "Constant": ((12, _constant),),
+    "QuantizeLinear": ((13, _quantize),),
+    "DequantizeLinear": ((13, _quantize),),
+    "RoiAlign": ((16, _roi_align),),
+    "GridSample": ((20, _grid_sample),),
+    "GroupNormalization": ((21, _group_norm),),
+    "DFT": ((20, _dft),),
+}
+# Operators whose ``axis`` could not be negative before opset 11.
+COUNTED = {"ArgMax", "ArgMin", "Compress", "Concat", "Flatten", "Gather", "Split"}
+# Values of attributes that came later than the attribute: name, value, opset.
+LATE: dict[str, tuple[tuple[str, str, int], ...]] = {
+    "Pad": (("mode", "wrap", 19),),
+    "Resize": (("coordinate_transformation_mode", "half_pixel_symmetric", 19),),
+    "ScatterElements": (("reduction", "max", 18), ("reduction", "min", 18)),
+    "ScatterND": (("reduction", "max", 18), ("reduction", "min", 18)),
 }

@@ -27,7 +27,7 @@ _TENSOR = "tensor"
 _FIELDS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: _TENSOR},
-    "function": {7: "node"},
+    "function": {7: "node", 11: "attribute"},
     "node": {5: "attribute"},
     "attribute": {5: _TENSOR, 6: "graph", 10: _TENSOR, 11: "graph"},
 }
@@ -42,7 +42,8 @@ class Weight(Protocol):
 
     def __len__(self) -> int: ...
 
-    def copy(self, file: BinaryIO) -> None: ...
+    def copy(self, file: BinaryIO) -> None:
+        """Write the bytes to `file`."""
 
 
 def lift(data: memoryview, location: str) -> bytes:

@@ -13,12 +13,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = (
+    "__main__",
     "cli",
     "render",
     "testing",
     "targets",
     "exporter",
+    "contents",
     "engine",
+    "provenance",
     "equivalence",
     "registry",
     "authoring",
@@ -31,6 +34,10 @@ LAYERS = (
     "shapes",
     "contract",
     "model",
+    "draft",
+    "losses",
+    "reading",
+    "sound",
     "wire",
     "report",
     "errors",

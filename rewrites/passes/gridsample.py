@@ -23,7 +23,7 @@ NaN, or the nearest pixel). Nearest takes the even pixel on ties. Nearest, refle
 reflect, then round, as torch does; ONNX Runtime rounds first, so on exact ties the two take different pixels.
 
 Refuses: cubic in 5-D, which no framework has; modes by names that the operator lacks at this opset; other dtypes; an
-empty image; more pixels than ``indices`` can number. Below opset 14, a dynamic last grid dim (Wo) must not be 0.
+empty image; more pixels than ``indices`` can number. Below opset 14, a grid of dynamic size must not have 0 points.
 """
 
 import math
@@ -38,7 +38,6 @@ MODES = ("linear", "nearest", "cubic")
 PADDINGS = ("zeros", "border", "reflection")
 # From here on ONNX Runtime takes a value of the grid for not finite.
 FAR = 5e18
-FLOATS = tuple(map(np.dtype, ("float16", "float32", "float64")))
 # float32 has every whole number up to here, so no axis may be longer.
 LONGEST = 1 << 24
 # To gather a row of channels costs as much as to gather some twelve single elements (ONNX Runtime 1.31, CPU).
@@ -66,7 +65,9 @@ class GridSample(Pass):
 
     def rewrite(self, op, node):
         how = read(node, op.opset)
-        why = how if isinstance(how, str) else obstacle(node, how, op.opset, np.iinfo(self.indices).max)
+        if isinstance(how, str):
+            return op.skip(how)
+        why = obstacle(node, how, op.opset, np.iinfo(self.indices).max)
         return op.skip(why) if why else Sampler(op, node, how, np.dtype(self.indices)).result()
 
 
@@ -84,11 +85,12 @@ class Sampling(NamedTuple):
 def read(node, opset: int) -> Sampling | str:
     """What the node asks for; or why that can't be told."""
     if len(node.inputs) != 2 or None in node.inputs:
-        return "it has not the two inputs X and grid"
+        return "it does not have the two inputs X and grid"
     shapes = (*(value.shape for value in node.inputs), node.shape)
     rank = next((len(shape) for shape in shapes if shape is not None), 0)
     names = ["interpolation_mode", "padding_mode", "align_corners"]
-    modes = paddings = (0, 1, 2)
+    modes: tuple[str | int, ...] = (0, 1, 2)
+    paddings: tuple[str | int, ...] = (0, 1, 2)
     if node.op_type == "GridSample":
         names[0] = "mode"
         modes = MODES if node.domain == "" and opset >= 20 else ("bilinear", "nearest", "bicubic")
@@ -98,13 +100,13 @@ def read(node, opset: int) -> Sampling | str:
     mode, padding, align_corners = map(node.attr, names, (modes[0], paddings[0], 0))
     if mode not in modes or padding not in paddings:
         return f"{node.op_type} has no {names[0]} {mode!r} with {names[1]} {padding!r} at opset {opset}"
-    mode, padding = MODES[modes.index(mode)], PADDINGS[paddings.index(padding)]
-    return Sampling(rank, mode, padding, bool(align_corners), bevformer="TRT" in node.op_type)
+    known = MODES[modes.index(mode)], PADDINGS[paddings.index(padding)], bool(align_corners)
+    return Sampling(rank, *known, bevformer="TRT" in node.op_type)
 
 
 def obstacle(node, how: Sampling, opset: int, largest: int) -> str:
     """Why the node can't be lowered; empty if it can. `largest` is the last number that a pixel can have."""
-    image, grid = node.inputs
+    name = node.inputs[0].name
     if opset < 11:
         return "opset 11 is the first to have what it takes"
     if how.rank not in (4, 5):
@@ -112,17 +114,19 @@ def obstacle(node, how: Sampling, opset: int, largest: int) -> str:
     if how.mode == "cubic" and how.rank == 5:
         return "cubic is for 4-D alone"
     for value in node.inputs:
-        if value.dtype not in FLOATS:
-            return f"the dtype of {value.name!r} is {value.dtype or 'unknown'}, not float16, float32 or float64"
+        if str(value.dtype) not in ("float16", "float32", "float64"):
+            return (
+                f"the dtype of {value.name!r} is {value.dtype or 'unknown'}; float16, float32 and float64 are supported"
+            )
     of_image, of_grid = (value.shape or (None,) * how.rank for value in node.inputs)
     alike = {(of_image[0], of_grid[0]), (how.rank - 2, of_grid[1 if how.bevformer else -1])}
     if len(of_image) != len(of_grid) or any(a != b for a, b in alike if isinstance(a, int) and isinstance(b, int)):
         return f"X {of_image} and grid {of_grid} do not fit each other"
     batch, _, *size = (dim if isinstance(dim, int) else 1 for dim in of_image)
     if min(size) < 1 or max(size) > LONGEST:
-        return f"{image.name!r} of shape {of_image} can't be sampled"
+        return f"{name!r} of shape {of_image} can't be sampled"
     if batch * math.prod(size) > largest:
-        return f"{image.name!r} has more pixels than int32 can number; take indices=int64"
+        return f"{name!r} has more pixels than int32 can number; take indices=int64"
     return ""
 
 
@@ -192,8 +196,8 @@ class Sampler:
             return op.Mul(grid, op.Mul(self.last, 0.5))
         return op.Sub(op.Mul(grid, op.Mul(self.size, 0.5)), 0.5)
 
-    # Each mode gives the position of a first tap, and for every tap its offset from there and its weight. None
-    # stands for offset 0 and weight 1.
+    # Every mode gives the position of a first tap, and for each tap its offset from there and its weight, on every
+    # axis by itself. None stands for 0, and for weight 1.
 
     def nearest(self, x):
         """One tap."""
@@ -209,8 +213,8 @@ class Sampler:
         op = self.op
         if self.how.padding != "zeros":
             x = self.inside(x)
-        # Two neighbours that are both inside: the weight of a tap outside is then nowhere to be found.
-        first = op.Max(op.Min(op.Floor(x), op.Sub(self.last, 1.0)), 0.0)
+        # Two neighbours, both inside. Where x is beyond them, its distance makes weights 0: padding with zeros.
+        first = op.Relu(op.Min(op.Floor(x), op.Sub(self.last, 1.0)))
         away = op.Sub(x, first)
         step = op.Min(self.last, 1.0)
         if self.how.padding != "zeros":
@@ -244,7 +248,7 @@ class Sampler:
 
     def clamp(self, x):
         """The nearest positions inside."""
-        return self.op.Min(self.op.Max(x, 0.0), self.last)
+        return self.op.Min(self.op.Relu(x), self.last)
 
     def reflect(self, x):
         """Back and forth between the edges: the middle of the outermost pixels, or their outer border."""
@@ -257,7 +261,10 @@ class Sampler:
         return op.Add(op.Add(rest, op.Mul(odd, op.Sub(span, op.Mul(rest, 2.0)))), edge)
 
     def corners(self, start, by_rows: bool):
-        """Every pixel that counts for a point: its number [N, 1, P], on top of `start`, and its weight."""
+        """Every pixel that counts for a point: its number [N, 1, P], on top of `start`, and its weight.
+
+        That is, for every choice of a tap on each axis, the sum of their numbers and the product of their weights.
+        """
         op = self.op
         base, taps = getattr(self, self.how.mode)(self.positions())
         found = [(reduce(partial(both, op.Add), (*self.numbers(base), start)), None)]
@@ -271,9 +278,9 @@ class Sampler:
         return found
 
     def numbers(self, positions):
-        """What positions on each axis add to the number of a pixel.
+        """What positions add to the number of a pixel, for each axis.
 
-        Cast first: whole numbers may be large, or the compiler compute in half precision.
+        They are cast first, since a number can be too large for float32, and for a compiler's float16 much sooner.
         """
         if positions is None:
             return [None] * self.axes
@@ -281,7 +288,7 @@ class Sampler:
         return self.op.Split(whole, num_outputs=self.axes, axis=-2)
 
     def factors(self, weights, by_rows: bool):
-        """What each axis multiplies into the weight of a pixel."""
+        """The weights for each axis, as the pixels lie."""
         if weights is None:
             return [None] * self.axes
         return self.op.Split(self.op.Unsqueeze(weights, [3]) if by_rows else weights, num_outputs=self.axes, axis=1)

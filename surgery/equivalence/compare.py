@@ -127,7 +127,7 @@ def distance(before: Any, after: Any, rule: Rule, floor: float = 0.0) -> Distanc
         return _unlike(f"{a.dtype} became {b.dtype}")
     if a.size == 0:
         return Distance()
-    if a.dtype.kind not in "fc" and a.dtype.name not in RULES:
+    if a.dtype.kind not in "fc" and "float" not in a.dtype.name:  # bfloat16 and float8 are of kind V
         return _discrete(a, b)
     return _floats(a, b, rule, floor)
 
@@ -191,7 +191,8 @@ def _floats(a: np.ndarray, b: np.ndarray, rule: Rule, floor: float) -> Distance:
 
 
 def _bits(a: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(a).view(np.dtype(f"u{a.dtype.itemsize}"))
+    bits: np.ndarray = np.ascontiguousarray(a).view(np.dtype(f"u{a.dtype.itemsize}"))
+    return bits
 
 
 def _cosine(x: np.ndarray, y: np.ndarray) -> float:
@@ -223,7 +224,7 @@ def canonical(tap: Tap, logits: np.ndarray) -> np.ndarray:
     if logits.dtype.kind != "f" or not logits.size:
         return logits
     if tap.axis is None:
-        return np.clip(logits, -80, 80)
+        return np.asarray(np.clip(logits, -80, 80))
     if not -logits.ndim <= tap.axis < max(logits.ndim, 1):
         return logits
     axis = tap.axis % max(logits.ndim, 1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from surgery.equivalence.compare import Distance, canonical
-from surgery.equivalence.probes import Case
-from surgery.equivalence.session import Failed, Session, Values
+from surgery.equivalence.session import Failed, Values
+from surgery.equivalence.stages import Stages
 from surgery.equivalence.subject import Subject
 
 SHARE = 0.01
@@ -47,9 +47,10 @@ def faulty(subject: Subject, name: str, share: float, seed: int) -> np.ndarray:
 
 
 def plant(
-    session: Session,
-    faults: Iterable[Fault],
-    case: Case,
+    stages: Stages,
+    faults: Sequence[Fault],
+    sound: Values,
+    expected: Values,
     judge: Judge,
     pool: Executor,
     *,
@@ -57,29 +58,31 @@ def plant(
     seed: int = 0,
     until: float = float("inf"),
 ) -> None:
-    """Run `case` with each fault that is not seen yet, and note in it what is noticed.
+    """Run with each fault in turn, and note in it where it is noticed.
 
     Args:
-        session: of the model that holds the weights, with its logits as extras.
+        stages: the model that holds the weights, with its logits as extras.
         faults: those to plant; changed in place.
-        case: a probe whose ``outputs`` are those of the sound model.
+        sound: what is fed, by the subject's own names, and what `stages` gave for it.
+        expected: the results to compare with, by their names in the copy.
         judge: compares an output.
         pool: where runs go on at once.
         share: the size of the fault.
         seed: of the signs.
         until: the time (`time.monotonic`) after which no more are tried.
     """
+    subject = stages.subject
 
     def attempt(fault: Fault) -> None:
         if time.monotonic() > until:
             return
-        feeds = {**case.feeds, fault.weight: faulty(session.subject, fault.weight, share, seed)}
+        wrong = faulty(subject, fault.weight, share, seed)
         try:
-            fault.seen = noticed(session.subject, case.outputs, session.run(feeds), judge) or fault.seen
+            fault.seen = noticed(subject, expected, stages.rerun(sound, fault.weight, wrong), judge)
         except Failed:
             fault.seen = "output"  # it would be noticed: the model fails
 
-    list(pool.map(attempt, [fault for fault in faults if fault.seen != "output"]))
+    list(pool.map(attempt, faults))
 
 
 def noticed(subject: Subject, before: Values, after: Values, judge: Judge) -> Seen:

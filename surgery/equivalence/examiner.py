@@ -21,6 +21,7 @@ from surgery.equivalence.pairing import Pairs, pair
 from surgery.equivalence.probes import Case, Prober
 from surgery.equivalence.session import Failed, Session, Values
 from surgery.equivalence.sizes import MAX_SECONDS
+from surgery.equivalence.stages import Stages
 from surgery.equivalence.subject import Subject, all_nodes
 from surgery.equivalence.userdata import check_probe, read_cases
 from surgery.errors import BadInput
@@ -59,7 +60,7 @@ class Examiner:
         self.end = time.monotonic() + settings.budget
         self.pool = ThreadPoolExecutor(max(1, min(2, os.cpu_count() or 1)))
         self.subject: Subject | None = None
-        self.session: Session | None = None
+        self.session: Stages | None = None
         self.prober: Prober | None = None
         self.cases: list[Case] = []
         self.stored: list[Case] = []  # of the reference
@@ -81,7 +82,7 @@ class Examiner:
         self.subject = Subject.read(self.settings.before)
         user = self._user_cases(self.subject)
         try:
-            self.session = Session(self.subject, extras(self.subject))
+            self.session = Stages(self.subject, extras(self.subject))
         except Failed as error:
             self.refused = f"the runtime does not load the model before: {error}"
             return
@@ -93,6 +94,9 @@ class Examiner:
         self.faults = [Fault(name) for name in self.subject.plants]
         self._gather_evidence()
         self._report_branches()
+        kept = {*(port.via for port in self.subject.outputs), *extras(self.subject)}
+        for case in self.cases:
+            case.outputs = {name: value for name, value in case.outputs.items() if name in kept}
 
     def _user_cases(self, subject: Subject) -> list[Case]:
         """The user's data as cases; checked before anything slow is done."""
@@ -129,17 +133,19 @@ class Examiner:
         case.outputs = self.session.run(case.feeds, seconds=self._left())
         case.seconds = time.monotonic() - start
 
-    def _made(self, subject: Subject, session: Session) -> list[Case]:
+    def _made(self, subject: Subject, session: Stages) -> list[Case]:
         """Probes of our own that the model runs on."""
         self.progress("baseline")
         prober = self.prober = Prober(subject, self.settings.seed, self.settings.probes)
         cases = prober.guesses()
         failed = self._run_all(cases)
+        if failed:
+            prober.error = str(failed[0])
         if not cases or failed:
             self.progress("finding sizes that the model takes")
             seconds = min(MAX_SECONDS, self._left() / 2)
             cases = prober.search(lambda feeds, limit: session.run(feeds, seconds=limit), seconds)
-            if self.settings.probes and prober.error:
+            if self.settings.probes and not cases:
                 raise BadInput(f"the model before does not run on it: {prober.error}", where="--probe")
             self._run_all(cases)
         return [case for case in cases if case.outputs]
@@ -187,7 +193,8 @@ class Examiner:
             plant(
                 self.session,
                 unseen,
-                case,
+                {**case.outputs, **case.feeds},
+                case.outputs,
                 lambda name, a, b: distance(a, b, rule),
                 self.pool,
                 share=self.settings.share,
@@ -354,10 +361,16 @@ class Examiner:
                 if case.outputs:
                     same = distance(stored, case.outputs[a.via], rule, floors.of(own, b.via) if not gap.ok else 0.0)
                     before_agrees &= same.ok
-        self._decide_by_reference(result, session, worst, before_agrees, changes)
+        self._decide_by_reference(result, session, pairs, worst, before_agrees, changes)
 
     def _decide_by_reference(
-        self, result: Verification, session: Session, worst: dict[str, Distance], before_agrees: bool, changes: bool
+        self,
+        result: Verification,
+        session: Session,
+        pairs: Pairs,
+        worst: dict[str, Distance],
+        before_agrees: bool,
+        changes: bool,
     ) -> None:
         for name, gap in worst.items():
             words = "agrees with the reference" if gap.ok else f"disagrees with the reference ({gap.why})"
@@ -367,7 +380,7 @@ class Examiner:
         if not self.cases:
             result.probes = [case.probe() for case in self.stored]
             result.outputs = [_as_report(name, gap) for name, gap in worst.items()]
-            result.evidence = self._evidence_in(session)
+            result.evidence = self._evidence_in(session, pairs)
             _note_weak(result)
         if not all(gap.ok for gap in worst.values()):
             result.verdict = "different"
@@ -376,24 +389,29 @@ class Examiner:
         elif changes and result.verdict != "different":
             result.verdict = "changed"
 
-    def _evidence_in(self, session: Session) -> Evidence:
+    def _evidence_in(self, session: Session, pairs: Pairs) -> Evidence:
         """Faults planted in the model after, since the one before does not run."""
         self.progress("planting faults")
         rule = REFERENCE.given(self.settings.rtol, self.settings.atol)
         faults = [Fault(name) for name in session.subject.plants]
-        via = {port.name: port.via for port in session.subject.outputs}
-        for case in self.stored:
-            sound = Case(case.kind, case.feeds, outputs={via[name]: value for name, value in case.stored.items()})
-            plant(
-                session,
-                [fault for fault in faults if not fault.seen],
-                sound,
-                lambda name, a, b: distance(a, b, rule),
-                self.pool,
-                share=self.settings.share,
-                seed=self.settings.seed,
-                until=time.monotonic() + self._left() / 2,
-            )
+        via = {a.name: b.via for a, b in pairs.outputs}
+        try:
+            stages = Stages(session.subject, [])
+            for case in self.stored:
+                feeds = _renamed(case, pairs)
+                plant(
+                    stages,
+                    [fault for fault in faults if not fault.seen],
+                    {**stages.run(feeds), **feeds},
+                    {via[name]: value for name, value in case.stored.items()},
+                    lambda name, a, b: distance(a, b, rule),
+                    self.pool,
+                    share=self.settings.share,
+                    seed=self.settings.seed,
+                    until=time.monotonic() + self._left() / 2,
+                )
+        except Failed:  # it did run; but what can't be planted is not seen
+            pass
         return Evidence(len(faults), sum(bool(fault.seen) for fault in faults))
 
 

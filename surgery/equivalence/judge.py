@@ -108,7 +108,9 @@ class Judge:
         if self.values_only or self.rule.exact:
             return
         for tap_a, tap_b in self.pairs.taps:
-            x, y = case.outputs[tap_a.tensor], after[tap_b.tensor]
+            x, y = case.outputs.get(tap_a.tensor), after.get(tap_b.tensor)
+            if x is None or y is None:
+                continue
             if np.shape(x) == np.shape(y) and np.asarray(x).dtype == np.asarray(y).dtype:
                 ruling = self._rule(case, tap_a.tensor, canonical(tap_a, x), canonical(tap_b, y), None)
                 self.logits.setdefault(tap_a.output, []).append(ruling)
@@ -137,7 +139,7 @@ class Judge:
         gap = distance(a, b, self.rule)
         if gap.ok or gap.structural or self.rule.exact:
             return Ruling(case, gap)
-        if tap is not None:
+        if tap is not None and tap.tensor in case.outputs:
             floor = self.floors.of(case, tap.tensor)
             if tied(tap, np.asarray(case.outputs[tap.tensor]), a, b, self.rule, floor):
                 return Ruling(case, Distance(gap.max_abs, gap.max_rel), note="ties, picked otherwise")

@@ -164,7 +164,7 @@ class Prober:
         for runs in itertools.count(1):
             seconds = min(10.0, end - time.monotonic())
             if seconds <= 0:
-                return Try("the time for finding sizes was over", runs=runs)
+                return Try(self.error or "the time for finding sizes was over", runs=runs)
             try:
                 outputs = run(self._make(symbols, sizes, KINDS[0], 0).feeds, seconds)
             except (Failed, MemoryError) as error:

@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnxruntime as ort
+from onnx import TensorProto
 
 from surgery.equivalence.subject import Subject
+
+_TENSOR = re.compile(r"tensor\((float|float16|double|u?int(?:8|16|32|64)|bool|string|complex64|complex128)\)")
 
 Values = dict[str, Any]  # arrays (or lists of them, for sequences; None, for optionals) by name
 
@@ -31,7 +34,7 @@ class Session:
 
     Args:
         subject: what to run.
-        extra: tensors to fetch besides the outputs.
+        extra: tensors to fetch besides the outputs, as far as numpy has their type.
         optimise: let the runtime optimise the graph; only to learn how much that moves results.
         threads: within an operator. One is quickest where two runs go on at once, and a
             result to the bit is only had at equal numbers.
@@ -44,24 +47,31 @@ class Session:
         self, subject: Subject, extra: Sequence[str] = (), *, optimise: bool = False, threads: int = 1
     ) -> None:
         self.subject = subject
-        self.names = list(dict.fromkeys([*(port.via for port in subject.outputs), *extra]))
         self._data = subject.serialise(extra)
         self._options = _options(subject, optimise, threads)
         self._session = self._load()
+        # Of what numpy lacks, bfloat16 for one, the outputs are cast in the copy; extras are left out.
+        types = {value.name: value.type for value in self._session.get_outputs()}
+        self.names = [name for name, type_ in types.items() if _TENSOR.search(type_) or "map" in type_]
+        self.elems: dict[str, int] = {  # of those that are tensors
+            name: TensorProto.DataType.Value(found[1].upper())
+            for name, type_ in types.items()
+            if (found := _TENSOR.fullmatch(type_))
+        }
 
     def run(self, feeds: Mapping[str, Any], names: Sequence[str] | None = None, seconds: float = 60.0) -> Values:
         """Run once, and give the tensors `names`, or all outputs and extras.
 
         Args:
-            feeds: values by the subject's own input names.
+            feeds: values by the subject's own input names, or by those of the copy.
             names: what to fetch.
             seconds: after this time the runtime is told to stop; it does between two nodes.
 
         Raises:
             Failed: the run failed, or the time was over.
         """
-        if self.subject.random:  # the second run of one session draws other numbers
-            self._session = self._load()
+        # The second run of one session would draw other numbers.
+        session = self._load() if self.subject.random else self._session
         via = {port.name: port.via for port in self.subject.inputs}
         options = ort.RunOptions()
         options.log_severity_level = 4
@@ -73,7 +83,7 @@ class Session:
         wanted = list(names) if names is not None else self.names
         try:
             fed = {via.get(name, name): value for name, value in feeds.items()}
-            return dict(zip(wanted, self._session.run(wanted, fed, options), strict=True))
+            return dict(zip(wanted, session.run(wanted, fed, options), strict=True))
         except Exception as error:  # the runtime raises a dozen types with no common base
             if options.terminate:
                 raise Failed(f"did not end within {seconds:.3g} s", timed_out=True) from None

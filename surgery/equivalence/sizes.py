@@ -242,7 +242,7 @@ class Search:
         return False
 
     def _spread(self, first: Sizes) -> list[Sizes]:
-        """The first setting, and two that move every group, no two groups alike."""
+        """The first setting, and two more in which every group moves, by odd and even numbers of steps."""
         found = [first]
         batch = set(self.symbols.batch)
         for turn in (1, 2):
@@ -251,8 +251,8 @@ class Search:
                 for symbol in group:
                     if symbol in batch:
                         moved[symbol] = 1 if turn == 1 and first[symbol] == 2 else first[symbol] + step
-                    else:  # the last, a width, by an odd number of steps
-                        moved[symbol] += step * (1 + (len(self.moves) - 1 - i) + 2 * (turn - 1) * (i % 2 or 1))
+                    else:  # not all alike: what is wrong in squares only, or right, is to show
+                        moved[symbol] += step * (i + turn)
             if moved not in found and (self._spent() or self._try(moved).ran):
                 found.append(moved)
         return found

@@ -22,7 +22,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from surgery.model import read_proto
+from surgery.reading import read_proto
 
 Dim = int | str | None
 Kind = Literal["tensor", "sequence", "optional", "other"]

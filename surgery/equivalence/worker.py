@@ -25,6 +25,7 @@ def main() -> None:
     requests: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
     limit_memory()
+    os.nice(5)  # the parent edits meanwhile, and is waited for
     from surgery.equivalence.examiner import Examiner, Settings
 
     examiner: Examiner | None = None

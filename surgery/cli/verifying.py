@@ -1,0 +1,87 @@
+"""The options of ``apply`` and ``verify`` that say how to verify."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add them."""
+    group = parser.add_argument_group("verifying")
+    group.add_argument(
+        "--rtol", type=_tolerance, metavar="R", help="relative tolerance; of R and A, one alone leaves the other 0"
+    )
+    group.add_argument("--atol", type=_tolerance, metavar="A", help="absolute tolerance")
+    group.add_argument(
+        "--probe",
+        action="append",
+        default=[],
+        metavar="NAME:DIMS",
+        help="sizes to verify at, in place of those found: x:2,3,48,320; several inputs: x:2,8;n:2",
+    )
+    group.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the inputs made (default: 0)")
+    group.add_argument(
+        "--inputs",
+        action="append",
+        default=[],
+        type=_file,
+        metavar="FILE.npz",
+        help="inputs to verify on besides; arrays named as the model's inputs",
+    )
+    group.add_argument(
+        "--reference", type=_file, metavar="FILE.npz", help="inputs, and the outputs that are right for them"
+    )
+    group.add_argument(
+        "--allow-unverified", action="store_true", help="accept what could be neither proven nor disproven"
+    )
+
+
+def settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options as `surgery.equivalence.Verifier` takes them.
+
+    Raises:
+        BadInput: a probe can't be read.
+    """
+    probes = []
+    if arguments.probe:
+        from surgery.equivalence.userdata import parse_probe
+
+        probes = [parse_probe(text) for text in arguments.probe]
+    return {
+        "rtol": arguments.rtol,
+        "atol": arguments.atol,
+        "probes": probes,
+        "seed": arguments.seed,
+        "inputs": arguments.inputs,
+        "reference": arguments.reference,
+    }
+
+
+def _tolerance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"a tolerance is a number from 0 on, not {text!r}")
+    return value
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 on, not {text!r}")
+    return int(text)
+
+
+def _file(text: str) -> Path:
+    """A file that is there: else one would learn of it after minutes of work only."""
+    path = Path(text)
+    try:
+        with open(path, "rb"):
+            return path
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(f"{text}: {reason}") from None

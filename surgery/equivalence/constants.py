@@ -1,0 +1,119 @@
+"""Tell constants apart by dtype, shape and bytes, reading as little of them as possible.
+
+Two weights that lie in one place of one file are the same without a look at either. Others of
+one dtype and shape are compared by a few bytes first, and in full only where those agree: a
+weight that has no counterpart is never read, one that has is read once, in pieces.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, numpy_helper
+
+_SPOTS, _SPOT = 8, 64  # a first look: places spread over the tensor, bytes at each
+_CHUNK = 1 << 20  # bytes compared at a time
+
+
+@dataclass(frozen=True)
+class _Region:
+    """Bytes of a tensor in a file. A path may come to name another file; device and inode do not."""
+
+    device: int
+    inode: int
+    offset: int
+    length: int
+
+
+class Constants:
+    """Gives each constant a number, equal for equal ones. Constants of several models may take part."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._inline: dict[Hashable, int] = {}
+        self._regions: dict[tuple[Hashable, _Region], int] = {}
+        self._alike: dict[Hashable, list[tuple[_Region, int]]] = {}  # by dtype, shape and a first look
+        self._files: dict[Path, tuple[int, int, int]] = {}  # descriptor, device, inode
+
+    def number(self, tensor: TensorProto, folder: Path) -> int:
+        """The number of a constant.
+
+        Args:
+            tensor: the constant; its name does not count.
+            folder: where external data lies.
+
+        Raises:
+            OSError: its external data can't be read.
+        """
+        kind = (tensor.data_type, tuple(tensor.dims))
+        if tensor.data_location != TensorProto.EXTERNAL:
+            key = (*kind, _inline(tensor))
+            if key not in self._inline:
+                self._inline[key] = self._next()
+            return self._inline[key]
+        file, region = self._locate(tensor, folder)
+        if (kind, region) not in self._regions:
+            self._regions[kind, region] = self._by_content(kind, file, region)
+        return self._regions[kind, region]
+
+    def close(self) -> None:
+        """Close the files that were opened."""
+        for file, _, _ in self._files.values():
+            os.close(file)
+        self._files.clear()
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
+
+    def _locate(self, tensor: TensorProto, folder: Path) -> tuple[int, _Region]:
+        where = {entry.key: entry.value for entry in tensor.external_data}
+        path = (folder / where["location"]).resolve()
+        if path not in self._files:
+            file = os.open(path, os.O_RDONLY)
+            stat = os.fstat(file)
+            self._files[path] = file, stat.st_dev, stat.st_ino
+        file, device, inode = self._files[path]
+        offset = int(where.get("offset", 0))
+        length = int(where.get("length", 0)) or os.fstat(file).st_size - offset
+        return file, _Region(device, inode, offset, length)
+
+    def _by_content(self, kind: Hashable, file: int, region: _Region) -> int:
+        steps = range(_SPOTS)
+        last = max(region.length - _SPOT, 0)
+        look = b"".join(os.pread(file, _SPOT, region.offset + last * i // (_SPOTS - 1)) for i in steps)
+        alike = self._alike.setdefault((kind, region.length, look), [])
+        for other, number in alike:
+            if self._same(file, region, other):
+                return number
+        alike.append((region, self._next()))
+        return alike[-1][1]
+
+    def _same(self, file: int, region: _Region, other: _Region) -> bool:
+        files = {(device, inode): file for file, device, inode in self._files.values()}
+        mine = _chunks(file, region)
+        theirs = _chunks(files[other.device, other.inode], other)
+        return all(a == b for a, b in zip(mine, theirs, strict=True))
+
+
+def _chunks(file: int, region: _Region) -> Iterator[bytes]:
+    # Read, not mapped: pages of a mapping count as our memory.
+    for at in range(0, region.length, _CHUNK):
+        yield os.pread(file, min(_CHUNK, region.length - at), region.offset + at)
+
+
+def _inline(tensor: TensorProto) -> Hashable:
+    if tensor.data_type == TensorProto.STRING:
+        return tuple(tensor.string_data)
+    if tensor.HasField("raw_data"):
+        return tensor.raw_data
+    return bytes(numpy_helper.to_array(tensor).tobytes())
+
+
+def of_attribute(node: onnx.NodeProto) -> TensorProto | None:
+    """The tensor that a Constant node gives, if it has one."""
+    return next((a.t for a in node.attribute if a.name == "value" and a.type == onnx.AttributeProto.TENSOR), None)

@@ -1,0 +1,1 @@
+"""What people see: views of reports, models and rewrites on a terminal."""

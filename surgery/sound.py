@@ -1,0 +1,231 @@
+"""Hold a model against what everything here relies on, before anything is made of it.
+
+A proto may say whatever its bytes say: two tensors of one name, a shape of 2**62 elements
+over four bytes, a function that calls itself. `check` refuses that in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import onnx
+
+from surgery.errors import BadInput
+
+Body = onnx.GraphProto | onnx.FunctionProto
+
+_ATTRIBUTE = onnx.AttributeProto
+_SHOWN = 60  # characters of a name that an error repeats
+_BITS = {
+    **dict.fromkeys(("DOUBLE", "INT64", "UINT64", "COMPLEX64"), 64),
+    **dict.fromkeys(("FLOAT", "INT32", "UINT32"), 32),
+    **dict.fromkeys(("FLOAT16", "BFLOAT16", "INT16", "UINT16"), 16),
+    **dict.fromkeys(("INT8", "UINT8", "BOOL", "FLOAT8E8M0"), 8),
+    **dict.fromkeys(("FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ"), 8),
+    **dict.fromkeys(("FLOAT6E2M3", "FLOAT6E3M2"), 6),
+    **dict.fromkeys(("INT4", "UINT4", "FLOAT4E2M1"), 4),
+    **dict.fromkeys(("INT2", "UINT2"), 2),
+    "COMPLEX128": 128,
+}
+_WIDTH = {code: _BITS[name] for name, code in onnx.TensorProto.DataType.items() if name in _BITS}
+_COMPLEX = (onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128)
+_TYPED = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
+# The type of an attribute that does not say it (IR version 1), by the field that is set.
+_KINDS = {
+    "f": _ATTRIBUTE.FLOAT,
+    "i": _ATTRIBUTE.INT,
+    "s": _ATTRIBUTE.STRING,
+    "t": _ATTRIBUTE.TENSOR,
+    "g": _ATTRIBUTE.GRAPH,
+    "floats": _ATTRIBUTE.FLOATS,
+    "ints": _ATTRIBUTE.INTS,
+    "strings": _ATTRIBUTE.STRINGS,
+    "tensors": _ATTRIBUTE.TENSORS,
+    "graphs": _ATTRIBUTE.GRAPHS,
+}
+
+
+def check(proto: onnx.ModelProto, where: str) -> None:
+    """Refuse a model that no reader could make sense of; give attributes the types they lack.
+
+    Raises:
+        BadInput: it is not sound; `where` is the file that the error names.
+    """
+    try:
+        opsets = {(o.domain or "ai.onnx", o.version) for o in proto.opset_import}  # two names of one domain
+        _distinct((domain for domain, _ in opsets), "opset imports are for the domain")
+        _distinct(((f.domain, f.name, f.overload) for f in proto.functions), "functions have the name")
+        _body(proto.graph)
+        for function in proto.functions:
+            _body(function)
+            if any(a.type in (_ATTRIBUTE.GRAPH, _ATTRIBUTE.GRAPHS) for a in function.attribute_proto):
+                raise BadInput(f"function {quoted(function.name)} has a graph as the default of an attribute")
+        _recursion(proto.functions)
+        for tensor, name in proto_tensors(proto):
+            _tensor(tensor, name)
+    except BadInput as error:
+        error.where = where
+        raise
+
+
+def proto_tensors(proto: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, str]]:
+    """Every tensor that a model stores, with the name that a user knows it by."""
+    yield from _of_graph(proto.graph)
+    for function in proto.functions:
+        yield from _of_nodes(function.node)
+        yield from _of_attributes(function.attribute_proto, function.name)
+
+
+def _of_graph(graph: onnx.GraphProto) -> Iterator[tuple[onnx.TensorProto, str]]:
+    for tensor in graph.initializer:
+        yield tensor, tensor.name
+    yield from _of_nodes(graph.node)
+
+
+def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[onnx.TensorProto, str]]:
+    for node in nodes:
+        if attributes := node.attribute:
+            yield from _of_attributes(attributes, node.output[0] if node.output else node.name)
+
+
+def _of_attributes(attributes: Iterable[onnx.AttributeProto], owner: str) -> Iterator[tuple[onnx.TensorProto, str]]:
+    for attribute in attributes:
+        kind = attribute.type
+        if kind == _ATTRIBUTE.TENSOR:
+            yield attribute.t, attribute.t.name or owner
+        elif kind == _ATTRIBUTE.GRAPH:
+            yield from _of_graph(attribute.g)
+        elif kind == _ATTRIBUTE.TENSORS:
+            yield from ((tensor, tensor.name or owner) for tensor in attribute.tensors)
+        elif kind == _ATTRIBUTE.GRAPHS:
+            for graph in attribute.graphs:
+                yield from _of_graph(graph)
+
+
+def inner(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs in a node's attributes."""
+    for attribute in node.attribute:
+        kind = attribute.type
+        if kind == _ATTRIBUTE.GRAPH and not attribute.ref_attr_name:
+            yield attribute.g
+        elif kind == _ATTRIBUTE.GRAPHS and not attribute.ref_attr_name:
+            yield from attribute.graphs
+
+
+def nbytes(tensor: onnx.TensorProto) -> int | None:
+    """The size in bytes that dims and type ask for; None for strings and unknown types."""
+    bits = _WIDTH.get(tensor.data_type)
+    return None if bits is None else (_count(tensor) * bits + 7) // 8
+
+
+def quoted(name: str) -> str:
+    """A name for an error: what can't be printed is escaped, and most of a long one left out."""
+    return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...")
+
+
+def _body(body: Body) -> None:
+    """Names are given once, nodes have operators, attributes have types; sub-graphs too."""
+    made: set[str] = set()
+    if isinstance(body, onnx.GraphProto):
+        inputs = [v.name for v in body.input]
+        weights = [t.name for t in body.initializer]
+        _distinct(weights, "initializers have the name")
+        made.update(weights)
+    else:
+        inputs = list(body.input)
+    _distinct(inputs, "inputs have the name")
+    made.update(inputs)
+    for node in body.node:
+        if not node.op_type:
+            raise BadInput(f"node {quoted(node.name)} has no operator")
+        for name in node.output:
+            if name in made and name:
+                raise BadInput(f"two tensors have the name {quoted(name)}", cure="names are given once in a graph")
+            made.add(name)
+        if attributes := node.attribute:
+            if len(attributes) > 1:
+                _distinct((a.name for a in attributes), f"attributes of node {quoted(node.name)} have the name")
+            for attribute in attributes:
+                if not attribute.type and not attribute.ref_attr_name:
+                    _give_type(attribute)
+            for graph in inner(node):
+                _body(graph)
+    if isinstance(body, onnx.GraphProto):
+        made.update(sparse.values.name for sparse in body.sparse_initializer)
+    for output in body.output:
+        name = output if isinstance(output, str) else output.name
+        if name not in made:
+            raise BadInput(
+                f"nothing in {quoted(body.name)} makes its output {quoted(name)}",
+                cure="a value from around a sub-graph becomes its output by an Identity",
+            )
+
+
+def _give_type(attribute: onnx.AttributeProto) -> None:
+    kinds = [_KINDS[field.name] for field, _ in attribute.ListFields() if field.name in _KINDS]
+    if len(kinds) != 1:
+        raise BadInput(f"attribute {quoted(attribute.name)} has no type")
+    attribute.type = kinds[0]
+
+
+def _recursion(functions: Iterable[onnx.FunctionProto]) -> None:
+    """Refuse a function that comes back to itself."""
+    by_name = {(f.domain, f.name): f for f in functions}
+    done: set[tuple[str, str]] = set()
+    for start in by_name:
+        # Depth first, by hand: as many functions may call each other as the file has room for.
+        path = [(start, iter(_calls(by_name[start].node)))]
+        active = {start}
+        while path:
+            key = next((k for k in path[-1][1] if k in by_name and k not in done), None)
+            if key is None:
+                finished = path.pop()[0]
+                active.discard(finished)
+                done.add(finished)
+            elif key in active:
+                raise BadInput(f"function {quoted(key[1])} calls itself", cure="ONNX has no recursion")
+            else:
+                active.add(key)
+                path.append((key, iter(_calls(by_name[key].node))))
+
+
+def _calls(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[str, str]]:
+    for node in nodes:
+        yield node.domain, node.op_type
+        for graph in inner(node):
+            yield from _calls(graph.node)
+
+
+def _tensor(tensor: onnx.TensorProto, name: str) -> None:
+    """The data of a tensor are as many as its dims say."""
+    if any(d < 0 for d in tensor.dims):
+        raise BadInput(f"tensor {quoted(name)} has dims {list(tensor.dims)}")
+    if tensor.data_location == onnx.TensorProto.EXTERNAL or not tensor.data_type:
+        return  # measured against its file by whoever opens it; or no tensor at all
+    size = nbytes(tensor)
+    if tensor.HasField("raw_data"):
+        has, needs, unit = len(tensor.raw_data), size, "bytes"
+        ok = size is None or has == size
+    else:
+        has, needs, unit = sum(len(getattr(tensor, field)) for field in _TYPED), _count(tensor), "values"
+        needs *= 1 + (tensor.data_type in _COMPLEX)
+        ok = has == needs or (has == size and _WIDTH[tensor.data_type] < 8)  # several in one value
+    if not ok:
+        raise BadInput(f"tensor {quoted(name)} of dims {list(tensor.dims)} needs {needs} {unit} and has {has}")
+
+
+def _count(tensor: onnx.TensorProto) -> int:
+    count = 1
+    for dim in tensor.dims:
+        count *= dim
+    return count
+
+
+def _distinct(names: Iterable[Any], what: str) -> None:
+    seen = set()
+    for name in names:
+        if name in seen and name:
+            shown = quoted(name) if isinstance(name, str) else "::".join(map(quoted, name))
+            raise BadInput(f"two {what} {shown}")
+        seen.add(name)
