@@ -22,7 +22,7 @@ import onnxruntime as ort
 
 from benchmarks._measure import Figures
 from rewrites.passes.gridsample import GridSample
-from surgery.engine import run_pass
+from surgery.passes import run_pass
 
 # X and the extent of the grid.
 SHAPES = (

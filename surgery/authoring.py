@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 
 class Pass:
-    """A rewrite of ONNX graphs. A subclass defines one of three:
+    """A rewrite of ONNX graphs.
+
+    A subclass defines one of three:
 
     - ``operator``, one or several (``"GridSample"``, ``"com.microsoft::GridSample"``), and
       ``rewrite(self, op, node)``: a node is replaced;

@@ -11,7 +11,6 @@ import contextlib
 import resource
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from surgery import provenance as history
 from surgery import registry
 from surgery.contract import Changes, Exact
-from surgery.errors import BadInput, Refused, SurgeryError
-from surgery.report import PassReport, Report, Skip, Verification
+from surgery.errors import BadInput
+from surgery.passes import run_pass
+from surgery.report import Report, Verification
 
 if TYPE_CHECKING:
     import onnx
@@ -144,169 +144,11 @@ def apply(
     return Result(subject if keep else None, report)
 
 
-def run_pass(model: ir.Model, one: Pass) -> tuple[ir.Model, PassReport]:
-    """Run one pass over the whole model, sub-graphs and functions too.
-
-    Returns:
-        The model, another object only where the pass works on a graph of another library,
-        and what was done. The report's verdict is left to the verification.
-
-    Raises:
-        Refused: the pass refused; the model may be half edited and is to be dropped.
-    """
-    from surgery.model import without_gc
-
-    started = time.perf_counter()
-    report = PassReport(one.name, options=one.options, contract=str(one.contract))
-    try:
-        with without_gc():
-            if hasattr(one, "apply"):
-                model, report.places = _whole(model, one)
-            elif one.operator:
-                _operators(model, one, report)
-            else:
-                _patterns(model, one, report)
-    except Refused as refusal:
-        raise Refused(f"pass {one.name!r}: {refusal.what}", where=refusal.where, cure=refusal.cure) from refusal
-    report.seconds = time.perf_counter() - started
-    return model, report
-
-
 def count_nodes(model: ir.Model) -> int:
     """The nodes of the main graph, its sub-graphs, and functions."""
     from surgery.model import graphs
 
     return sum(len(graph) for graph in graphs(model))
-
-
-# ----------------------------------------------------------------------------- passes
-
-
-def _operators(model: ir.Model, one: Pass, report: PassReport) -> None:
-    from surgery.edit import Edit
-    from surgery.op import Op
-    from surgery.views import Node
-
-    wanted = {_domain_and_type(text) for text in ([one.operator] if isinstance(one.operator, str) else one.operator)}
-    edit = Edit(model, one.name, same_values=not isinstance(one.contract, Changes))
-    for graph, opsets in _roots(model):
-        for node in [n for n in graph if (n.domain, n.op_type) in wanted]:
-            if node.graph is None:
-                continue  # went with an earlier place
-            op = Op(edit, node, opsets)
-            view = Node(node, edit, opsets.get(node.domain, 1))
-            name = view.name
-            values = _rewrite(one, op, view, name, report.skipped)
-            if values is not None:
-                edit.replace(node, op.finish(values))
-                report.places += 1
-                report.at.append(name)
-    edit.shapes.forget()
-
-
-def _patterns(model: ir.Model, one: Pass, report: PassReport) -> None:
-    from surgery.edit import Edit
-    from surgery.match import Finder, Match, Pattern
-    from surgery.op import Op
-
-    pattern = Pattern(one.pattern)  # type: ignore[attr-defined]
-    edit = Edit(model, one.name, same_values=not isinstance(one.contract, Changes))
-    for graph, opsets in _roots(model):
-        opset = opsets.get("", 1)
-        finder = Finder(pattern, edit, opset)
-        changed = True
-        while changed:  # what was put there may complete the pattern with what was there before
-            changed = False
-            anchor = pattern.anchor(Counter((n.domain, n.op_type) for n in graph))
-            if anchor is None:
-                break
-            order = {node: i for i, node in enumerate(graph)}
-            skipped = []
-            for node in [n for n in order if (n.domain, n.op_type) == (anchor.domain, anchor.op_type)]:
-                match = finder.at(anchor, node) if node.graph is not None else None
-                if not isinstance(match, Match):
-                    if match is not None:
-                        skipped.append(Skip(node.name or node.outputs[0].name or "", str(match)))
-                    continue
-                if all(map(edit.made, match.ir)):
-                    continue  # all of it is the pass's own work: it would never end
-                last = max(match.ir, key=lambda n: order.get(n, -1))
-                op = Op(edit, last, opsets)
-                name = match.name
-                values = _rewrite(one, op, match, name, skipped)
-                if values is not None:
-                    edit.substitute([v.ir for v in match.outputs], op.finish(values), last)
-                    edit.remove(match.ir[::-1])
-                    report.places += 1
-                    report.at.append(name)
-                    changed = True
-            if changed and len(pattern.outputs) > 1:
-                graph.sort()  # a reader of one output may stand before the node of another
-        report.skipped += skipped if anchor is not None else []
-    edit.shapes.forget()
-
-
-def _rewrite(one: Pass, op: Any, place: Any, name: str, skipped: list[Skip]) -> list[Any] | None:
-    """The values that the pass puts there, or None if it leaves the place, with the reason noted."""
-    from surgery.views import Skip as Left
-    from surgery.views import Value
-
-    try:
-        values = one.rewrite(op, place)
-    except Left as left:
-        values = left
-    except SurgeryError as error:
-        error.where = error.where or name
-        raise
-    except Exception as error:
-        raise SurgeryError(
-            f"pass {one.name!r} failed: {type(error).__name__}: {error}",
-            where=name,
-            cure="this is a fault of the pass; --debug shows where",
-        ) from error
-    if isinstance(values, Left):
-        op.finish([])
-        skipped.append(Skip(name, str(values)))
-        return None
-    found = list(values) if isinstance(values, (list, tuple)) else [values]
-    if not all(v is None or isinstance(v, Value) for v in found) or not found:
-        raise SurgeryError(f"pass {one.name!r} returned {values!r}, not values", where=name)
-    return found
-
-
-def _whole(model: ir.Model, one: Pass) -> tuple[ir.Model, int]:
-    if not one.graphsurgeon:
-        return model, int(one.apply(model))
-    import onnx_ir as ir
-
-    from surgery.errors import Missing
-
-    try:
-        import onnx_graphsurgeon as gs
-    except ImportError as error:
-        raise Missing(
-            f"pass {one.name!r} needs onnx-graphsurgeon", cure="pip install 'onnx-surgery[graphsurgeon]'"
-        ) from error
-    graph = gs.import_onnx(ir.to_proto(model))
-    places = int(one.apply(graph))
-    if not places:
-        return model, 0
-    edited = ir.from_proto(gs.export_onnx(graph))
-    edited.meta.update(model.meta)
-    return edited, places
-
-
-def _roots(model: ir.Model) -> list[tuple[ir.Graph, dict[str, int]]]:
-    """Every graph with the opsets that hold in it."""
-    from surgery.model import graphs
-
-    inside = {g: f.opset_imports for f in model.functions.values() for g in (f.graph, *f.subgraphs())}
-    return [(graph, inside.get(graph, model.opset_imports)) for graph in graphs(model)]
-
-
-def _domain_and_type(text: str) -> tuple[str, str]:
-    domain, _, op_type = text.rpartition("::")
-    return domain, op_type
 
 
 # -------------------------------------------------------------------------- verifying

@@ -105,7 +105,9 @@ class Pattern:
         reached, more = {self.steps[0]}, True
         while more:
             slots = {s for step in reached for s in (*step.inputs, *step.outputs) if isinstance(s, Slot)}
-            joined = {s for s in self.steps if not slots.isdisjoint(x for x in (*s.inputs, *s.outputs) if isinstance(x, Slot))}
+            joined = {
+                s for s in self.steps if not slots.isdisjoint(x for x in (*s.inputs, *s.outputs) if isinstance(x, Slot))
+            }
             more, reached = not joined <= reached, reached | joined
         if len(reached) < len(self.steps):
             raise TypeError("the parts of the pattern share no tensor")
@@ -138,10 +140,14 @@ class Match:
         return self._named[parameter]
 
     @property
+    def end(self) -> ir.Node:
+        """The node that gives the first output."""
+        return _producer(self.outputs[0].ir)
+
+    @property
     def name(self) -> str:
         """The name of the node that gives the first output."""
-        node = _producer(self.outputs[0].ir)
-        return node.name or self.outputs[0].name
+        return self.end.name or self.outputs[0].name
 
     @property
     def shape(self) -> Dims | None:

@@ -83,7 +83,9 @@ class Op:
             has = ", ".join(sorted(newest.attributes)) or "none"
             raise TypeError(f"{op_type} of opset {newest.since_version} has no attribute {unknown[0]!r}; it has {has}")
         if len(inputs) > newest.max_input:
-            raise TypeError(f"{op_type} of opset {newest.since_version} has {newest.max_input} inputs, not {len(inputs)}")
+            raise TypeError(
+                f"{op_type} of opset {newest.since_version} has {newest.max_input} inputs, not {len(inputs)}"
+            )
         values = self._operands(newest, op_type, inputs)
         if count is None:
             count = attributes.get("num_outputs") or spelling.outputs(op_type)
@@ -98,6 +100,8 @@ class Op:
         self, op_type: str, inputs: Sequence[Value | None], attributes: dict[str, Any], count: int, domain: str = ""
     ) -> Any:
         """The node as it is given, in the spelling of the model's opset."""
+        if not domain and spelling.schema(op_type, self.opset) is None:
+            raise spelling.refusal(op_type, self.opset)
         kept = list(inputs)
         while kept and kept[-1] is None:
             kept.pop()
@@ -123,6 +127,10 @@ class Op:
         """A constant tensor, as a `Value`."""
         array = np.asarray(array, dtype=dtype)
         return Value(self._edit.loose(array, f"{self._base}/constant"), self._edit)
+
+    def count(self, values: Sequence[Value | None]) -> int:
+        """How many nodes `values` need, once what is constant is folded."""
+        return len(self._edit.needed(self._nodes, [None if v is None else v.ir for v in values]))
 
     def finish(self, values: Sequence[Value | None]) -> list[ir.Value | None]:
         """Put the nodes that `values` need into the graph, constants folded; see `Edit.settle`."""

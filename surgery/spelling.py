@@ -10,6 +10,7 @@ Source: the operator schemas and changelog of onnx 1.23 (docs/Changelog.md).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def spell(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
     """
     for name, value, since in LATE.get(op_type, ()):
         if attributes.get(name) == value and op.opset < since:
-            raise _refusal(op, op_type, since)
+            raise refusal(op_type, op.opset, since)
     if op.opset < 11:
         attributes = _from_the_front(op_type, inputs, attributes)
     for below, rule in OLDER.get(op_type, ()):
@@ -48,25 +49,37 @@ def spell(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
                 return result
     new = schema(op_type, None)
     assert new is not None
-    kept = _fitting(op, op_type, inputs, attributes)
+    kept = _fitting(op_type, op.opset, inputs, attributes)
     if kept is not None:
         return op.emit(op_type, inputs, kept, count)
-    expanded = _body(op, new, inputs, attributes, count)
-    if expanded is not None:
-        return expanded[0] if count == 1 else expanded[:count]
-    raise _refusal(op, op_type, new.since_version)
+    with contextlib.suppress(Refused):  # of an operator of the body: what was asked for is this one
+        expanded = _body(op, new, inputs, attributes, count)
+        if expanded is not None:
+            return expanded[0] if count == 1 else expanded[:count]
+    later = range(op.opset + 1, new.since_version)
+    able = (opset for opset in later if _fitting(op_type, opset, inputs, attributes) is not None)
+    raise refusal(op_type, op.opset, next(able, new.since_version))
 
 
-def _refusal(op: Op, op_type: str, since: int) -> Refused:
+def refusal(op_type: str, opset: int, since: int = 0) -> Refused:
+    """That the operator can't be written at an opset, as it is asked for.
+
+    Args:
+        op_type: a standard operator.
+        opset: where it was to be written.
+        since: the first opset at which it can be; by default the first that has the operator.
+    """
+    while not since or schema(op_type, since) is None:
+        since = max(since, opset) + 1
     return Refused(
-        f"{op_type} as it is needed here can't be written at opset {op.opset}",
+        f"{op_type} as it is needed here can't be written at opset {opset}",
         cure=f"convert the model to opset {since} or newer first",
     )
 
 
-def _fitting(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any]) -> dict[str, Any] | None:
-    """The attributes with which the version at the model's opset takes the same inputs; None if there are none."""
-    old, new = schema(op_type, op.opset), schema(op_type, None)
+def _fitting(op_type: str, opset: int, inputs: Inputs, attributes: dict[str, Any]) -> dict[str, Any] | None:
+    """The attributes with which the version at `opset` takes the same inputs; None if there are none."""
+    old, new = schema(op_type, opset), schema(op_type, None)
     if old is None or new is None or old.deprecated:
         return None
     # An attribute that the older version lacks can be left out if it has its default.
@@ -120,7 +133,7 @@ def typed(op_type: str, opset: int, attributes: dict[str, Any]) -> dict[str, Any
     found = schema(op_type, opset)
     made: dict[str, Any] = {}
     for name, value in attributes.items():
-        kind = found.attributes[name].type.name if found and name in found.attributes else ""
+        kind = _name(found.attributes[name].type) if found and name in found.attributes else ""
         plain = _PLAIN.get(kind.removesuffix("S"))
         if plain is not None:
             try:
@@ -130,6 +143,10 @@ def typed(op_type: str, opset: int, attributes: dict[str, Any]) -> dict[str, Any
             value = ir.Attr(name, ir.AttributeType[kind], value)
         made[name] = value
     return made
+
+
+def _name(kind: Any) -> str:
+    return str(kind.name)
 
 
 _PLAIN: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING": str}
@@ -145,7 +162,7 @@ def outputs(op_type: str) -> int:
 @cache
 def type_name(dtype: ir.DataType) -> str:
     """A dtype as schemas write it, ``float16`` in ``tensor(float16)``."""
-    return onnx.TensorProto.DataType.Name(dtype.value).lower()
+    return dtype.name.lower()
 
 
 def _default(found: defs.OpSchema, name: str) -> Any:
@@ -156,9 +173,7 @@ def _default(found: defs.OpSchema, name: str) -> Any:
     return plain.decode() if isinstance(plain, bytes) else plain
 
 
-def _body(
-    op: Op, new: defs.OpSchema, inputs: Inputs, attributes: dict[str, Any], count: int
-) -> list[Any] | None:
+def _body(op: Op, new: defs.OpSchema, inputs: Inputs, attributes: dict[str, Any], count: int) -> list[Any] | None:
     """The operator as the function that the standard defines it by, for want of a node."""
     function = _function(new, inputs, attributes, count)
     if function is None or any(a.HasField("g") for node in function.node for a in node.attribute):
@@ -179,9 +194,7 @@ def _body(
     return [named.get(name) for name in function.output]
 
 
-def _function(
-    new: defs.OpSchema, inputs: Inputs, attributes: dict[str, Any], count: int
-) -> onnx.FunctionProto | None:
+def _function(new: Any, inputs: Inputs, attributes: dict[str, Any], count: int) -> onnx.FunctionProto | None:
     if new.has_function:
         body: onnx.FunctionProto = new.function_body
         return body
@@ -189,11 +202,11 @@ def _function(
         return None
     types = []
     for value in inputs:
-        dtype = None if value is None else value.dtype
-        if value is not None and dtype is None:
-            raise Skip(f"the element type of {value.name!r} is unknown")
-        known = value is not None and dtype is not None
-        kind = helper.make_tensor_type_proto(_element(dtype), value.shape) if known else onnx.TypeProto()
+        kind = onnx.TypeProto()
+        if value is not None:
+            if value.dtype is None:
+                raise Skip(f"the element type of {value.name!r} is unknown")
+            kind = helper.make_tensor_type_proto(_element(value.dtype), value.shape)
         types.append(kind.SerializeToString())
     names = ["" if value is None else f"i{i}" for i, value in enumerate(inputs)]
     node = helper.make_node(new.name, names, [f"o{i}" for i in range(count)], **attributes)
@@ -210,7 +223,7 @@ def _said(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
     assert body is not None and new is not None
     if set(attributes) <= set(new.attributes) and len(inputs) <= new.max_input:
         return op.call(op_type, inputs, {**attributes, "outputs": count})
-    kept = _fitting(op, op_type, inputs, attributes)
+    kept = _fitting(op_type, op.opset, inputs, attributes)
     return None if kept is None else op.emit(op_type, inputs, kept, count)
 
 
@@ -332,7 +345,7 @@ def _relu(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
 
 
 def _compare(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
-    """GreaterOrEqual and LessOrEqual came with 12. (Not Less would be true of NaN.)"""
+    """GreaterOrEqual and LessOrEqual came with 12. Not Less would be true of NaN."""
     strict = op.Greater(*inputs) if op_type == "GreaterOrEqual" else op.Less(*inputs)
     return op.Or(strict, op.Equal(*inputs))
 
@@ -436,6 +449,14 @@ def _constant(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], 
     return op.constant(value.numpy() if hasattr(value, "numpy") else value, dtype.get(kind))
 
 
+def _reshape(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
+    """allowzero came with 14; it says nothing where no dim is 0."""
+    shape = inputs[1].constant if inputs[1] is not None else None
+    if shape is None or (shape == 0).any():
+        return None
+    return op.emit(op_type, inputs, {k: v for k, v in attributes.items() if k != "allowzero"}, count)
+
+
 def _pow(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
     """An exponent of another type than the base came with 12."""
     base, exponent = inputs[0], inputs[1]
@@ -462,7 +483,7 @@ def _quantize(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], 
 def _roi_align(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
     """Before 16 there was no half pixel, which is the default since."""
     if attributes.get("coordinate_transformation_mode", "half_pixel") != "output_half_pixel":
-        raise _refusal(op, op_type, 16)
+        raise refusal(op_type, op.opset, 16)
     plain = {k: v for k, v in attributes.items() if k != "coordinate_transformation_mode"}
     return op.emit(op_type, inputs, plain, count)
 
@@ -472,7 +493,7 @@ def _grid_sample(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any
     if op.opset < 16:
         return None
     if _rank(inputs[0]) != 4:
-        raise _refusal(op, op_type, 20)
+        raise refusal(op_type, op.opset, 20)
     mode = attributes.get("mode", "linear")
     older = {"linear": "bilinear", "cubic": "bicubic"}
     return op.emit(op_type, inputs, {**attributes, "mode": older.get(mode, mode)}, count)
@@ -507,7 +528,7 @@ def _gemm(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
 def _resize(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], count: int) -> Any:
     """roi and scales could not be left out before 13: an empty tensor stands for none."""
     if op.opset < 11:  # what its coordinates meant was never said
-        raise _refusal(op, op_type, 11)
+        raise refusal(op_type, op.opset, 11)
     padded = [*inputs, None, None, None][:4]
     for i in (1, 2):
         if padded[i] is None:
@@ -547,6 +568,7 @@ OLDER: dict[str, tuple[tuple[int, Rule], ...]] = {
     "CastLike": ((15, _cast_like),),
     "Gemm": ((11, _gemm),),
     "Resize": ((13, _resize),),
+    "Reshape": ((14, _reshape),),
     "Constant": ((12, _constant),),
     "QuantizeLinear": ((13, _quantize),),
     "DequantizeLinear": ((13, _quantize),),

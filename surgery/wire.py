@@ -21,6 +21,7 @@ import onnx
 LARGE = 1024  # bytes; smaller weights are not worth a reference
 
 _DEPTH = 100  # protobuf's own bound on nested messages
+_MOST = 1 << 24  # fields looked at, for a bound on time; those of a million nodes are far fewer
 _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 9, 13, 14
 _TENSOR = "tensor"
 # For every message that leads to a tensor: its fields that do, and what they hold.
@@ -60,8 +61,18 @@ def lift(data: memoryview, location: str) -> bytes:
         Irregular: `data` is truncated or no such message.
     """
 
+    left = _MOST
+
+    def fields(start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+        nonlocal left
+        for field in _fields(data, start, end):
+            left -= 1
+            if left < 0:
+                raise Irregular(f"more than {_MOST} fields")
+            yield field
+
     def tensor(start: int, end: int) -> bytes | None:
-        raw = [f for f in _fields(data, start, end) if f[0] in (_RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION)]
+        raw = [f for f in fields(start, end) if f[0] in (_RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION)]
         if len(raw) != 1 or raw[0][0] != _RAW_DATA or raw[0][3] - raw[0][2] < LARGE:
             return None
         _, begin, first, last = raw[0]
@@ -76,7 +87,7 @@ def lift(data: memoryview, location: str) -> bytes:
         if depth > _DEPTH:
             raise Irregular(f"messages nested deeper than {_DEPTH}")
         inner, pieces, done = _FIELDS[kind], [], start
-        for number, begin, first, last in _fields(data, start, end):
+        for number, begin, first, last in fields(start, end):
             if last - first < LARGE or number not in inner:
                 continue
             new = message(inner[number], first, last, depth + 1)
@@ -139,6 +150,8 @@ def _fields(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, 
     while at < end:
         begin = at
         tag, at = _varint(data, at, end)
+        if tag < 8:
+            raise Irregular(f"field number 0 at byte {begin}")
         wire = tag & 7
         if wire == 2:
             length, first = _varint(data, at, end)

@@ -282,6 +282,23 @@ def test_sequences_and_strings(tmp_path: Path):
     assert examine(before, after).verdict == "different"
 
 
+def test_sequences_of_unlike_shapes(tmp_path: Path):
+    io = "g (float[N,5] x) => (seq(float[N,M]) y) "
+    before = write(tmp_path / "a.onnx", io + "{ y = SplitToSequence<axis = 1>(x, k) }", k=np.asarray(2, np.int64))
+    after = write(
+        tmp_path / "b.onnx", io + "{ z = Neg(x)  y = SplitToSequence<axis = 1>(z, k) }", k=np.asarray(2, np.int64)
+    )
+    assert examine(before, before).verdict == "equal"
+    assert examine(before, after).verdict == "different"
+
+
+def test_values_are_chosen_that_give_no_nan(tmp_path: Path):
+    model = write(tmp_path / "a.onnx", "g (float[N,8] x) => (float[N,8] y) { y = Log(x) }")
+    examiner = Examiner(Settings(model), lambda text: None)
+    examiner.baseline()
+    assert all(np.isfinite(case.outputs["y"]).all() for case in examiner.cases)
+
+
 def test_random_operators_are_comparable(tmp_path: Path):
     io = "g (float[N,8] x) => (float[N,8] y) "
     before = write(tmp_path / "a.onnx", io + "{ r = RandomNormalLike(x)  y = Add(x, r) }")
@@ -347,8 +364,11 @@ def test_inputs_of_the_user_are_run_too(net: Path, tmp_path: Path):
 
 
 def test_shapes_of_the_user_replace_those_found(net: Path):
-    result = examine(net, net, probes=[{"x": [1, 3, 17, 19]}])
-    assert {tuple(probe.shapes["x"]) for probe in result.probes} == {(1, 3, 17, 19)}
+    for given in ({"x": [1, 3, 17, 19]}, "x:1,3,17,19"):
+        result = examine(net, net, probes=[given])
+        assert {tuple(probe.shapes["x"]) for probe in result.probes} == {(1, 3, 17, 19)}
+    with pytest.raises(BadInput, match="no shape of an input"):
+        verify(net, net, probes=["x=1"])
     with pytest.raises(BadInput, match="does not fit"):
         examine(net, net, probes=[{"x": [1, 4, 17, 19]}])
 

@@ -12,7 +12,7 @@ import pytest
 
 import surgery
 from rewrites.passes.gridsample import GridSample
-from surgery.engine import run_pass
+from surgery.passes import run_pass
 
 FOLDER = os.environ.get("SURGERY_MODELS", "")
 MODELS = ("rare", "rare_1x", "rare_placeholder", "starnet", "aster", "aster_mmdeploy_customop")

@@ -11,8 +11,8 @@ float32 and float64. What is written is legal from opset 11 on. Of a constant gr
 
 Why: RKNN before 2.4, ncnn, ATC below opset 16 and TensorRT before 8.5 lack GridSample; TensorRT, CANN and OpenVINO
 have it for 4-D alone (airockchip/rknn-toolkit2 #276, Tencent/ncnn #5101, NVIDIA/TensorRT #2005 and #3890,
-openvinotoolkit/openvino #37770). On ONNX Runtime what is written takes a tenth to a half of the operator's time;
-but where bilinear, zeros and align_corners=0 meet, version 1.25 got a fast path, and this takes twice its time.
+openvinotoolkit/openvino #37770). On ONNX Runtime what is written takes a tenth to a half of the operator's time,
+cubic about all of it; where bilinear, zeros and align_corners=0 meet, 1.25 got a fast path, and this takes twice it.
 
 Numbers: positions are computed in the operator's own order of operations, in float32 at least, so that they round
 as its own do (found: 1e-6 from ONNX Runtime for X of scale 1, nearest pixels the same); only weights are cast to the

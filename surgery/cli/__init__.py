@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = [*(sys.argv[1:] if argv is None else argv)]  # `list` is a verb in this package
     # What an error in the arguments themselves is told by.
     screen = Screen(json="--json" in words)
     debug = "--debug" in words

@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 def default_output(model: str) -> Path:
     """``rare.onnx`` -> ``rare.surgery.onnx``, beside it."""
     path = Path(model)
-    return path.with_name(f"{path.name.removesuffix('.onnx')}.surgery.onnx")
+    return path.parent / f"{path.name.removesuffix('.onnx')}.surgery.onnx"
 
 
 def _passes(arguments: argparse.Namespace) -> list[Pass]:

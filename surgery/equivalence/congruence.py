@@ -90,9 +90,7 @@ class Keys:
             version, known = _schema(node.op_type, domain, dialect.versions.get(domain, 1))
             meaning, defaults = version, dict(known)
         written = defaults | {a.name: a for a in node.attribute}
-        attributes = tuple(
-            (name, self._attribute(a, scope, dialect, depth)) for name, a in sorted(written.items())
-        )
+        attributes = tuple((name, self._attribute(a, scope, dialect, depth)) for name, a in sorted(written.items()))
         return domain, node.op_type, meaning, attributes, tuple(inputs), outputs
 
     def number(self, nodes: Iterable[NodeProto], scope: Scope, dialect: Dialect, depth: int) -> None:

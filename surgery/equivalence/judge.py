@@ -103,7 +103,10 @@ class Judge:
     def hear(self, case: Case, after: Values) -> None:
         """Take the results of the model after on `case` into account."""
         for a, b in self.pairs.outputs:
-            ruling = self._rule(case, a.via, case.outputs[a.via], after[b.via], self._tap(a))
+            if a.via in case.outputs and b.via in after:
+                ruling = self._rule(case, a.via, case.outputs[a.via], after[b.via], self._tap(a))
+            else:
+                ruling = Ruling(case, Distance(outside=1.0, why="numpy has no such type", structural=True))
             self.rulings.setdefault(a.name, []).append(ruling)
         if self.values_only or self.rule.exact:
             return
@@ -144,7 +147,7 @@ class Judge:
             if tied(tap, np.asarray(case.outputs[tap.tensor]), a, b, self.rule, floor):
                 return Ruling(case, Distance(gap.max_abs, gap.max_rel), note="ties, picked otherwise")
         floor = self.floors.of(case, name)
-        discrete = gap.peak == 0.0 and np.asarray(a).dtype.kind != "f"
+        discrete = not _has_floats(a)
         if (discrete and floor > 0) or floor == float("inf"):
             return Ruling(case, gap, void="rounding alone decides it")
         if 4 * floor > ILL * gap.peak and not discrete:
@@ -153,6 +156,12 @@ class Judge:
         if not discrete and gap.peak < DEAD and gap.max_abs < DEAD:
             return Ruling(case, gap, void=f"it stays below {DEAD:g}")
         return Ruling(case, gap if self.given else distance(a, b, self.rule, floor))
+
+
+def _has_floats(value: Any) -> bool:
+    if isinstance(value, (list, tuple, dict)):
+        return any(_has_floats(v) for v in (value.values() if isinstance(value, dict) else value))
+    return np.asarray(value).dtype.kind in "fc"
 
 
 def _standing(rulings: list[Ruling]) -> list[Ruling]:

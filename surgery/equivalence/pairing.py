@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from surgery.equivalence.subject import Port, Subject, Tap
 
@@ -49,6 +50,11 @@ def pair(before: Subject, after: Subject, match: str) -> Pairs:
         if len(taps_a) == len(taps_b):
             pairs.taps += [(a, b) for a, b in zip(taps_a, taps_b, strict=True) if _family(a) == _family(b)]
     return pairs
+
+
+def renamed(feeds: Mapping[str, Any], pairs: Pairs) -> dict[str, Any]:
+    """Feeds of the model before by the names of the model after."""
+    return {theirs: feeds[ours] for theirs, ours in pairs.inputs.items()}
 
 
 def _by_name(

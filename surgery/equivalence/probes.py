@@ -192,7 +192,7 @@ class Prober:
 
         def share() -> float:
             try:
-                return _nan_share(run(self.case(0, KINDS[0]).feeds, 10.0))
+                return nan_share(run(self.case(0, KINDS[0]).feeds, 10.0))
             except (Failed, MemoryError):
                 return 2.0
 
@@ -208,7 +208,8 @@ class Prober:
             self.plan[port.name] = kept
 
 
-def _nan_share(outputs: Values) -> float:
+def nan_share(outputs: Values) -> float:
+    """The share of NaN in all floats of a result."""
     floats = [v for v in outputs.values() if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
     total = sum(v.size for v in floats)
     return sum(int(np.isnan(v).sum()) for v in floats) / total if total else 0.0

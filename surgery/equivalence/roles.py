@@ -18,8 +18,8 @@ from onnx import TensorProto
 from surgery.equivalence.subject import Port, Subject, attribute, subgraphs
 
 RoleKind = Literal[
-    "image", "signal", "positive", "bounded", "grid", "scales",  # floats
-    "index", "lengths", "count", "choice", "sizes", "axes", "bits", "digits", "ones", "zeros",  # integers
+    "image", "signal", "positive", "share", "bounded", "grid", "scales",  # floats
+    "index", "lengths", "count", "choice", "sizes", "parts", "axes", "bits", "digits", "ones", "zeros",  # integers
     "flags", "bytes", "text",
 ]  # fmt: skip
 
@@ -28,6 +28,16 @@ _THROUGH |= {"Transpose", "Tile", "Flatten", "Split", "Where", "Mul", "Sub", "Di
 _INDEXED = {"Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "Scatter"}
 _RECURRENT = {"LSTM", "GRU", "RNN"}
 _COMPARED = {"Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual"}
+_PLAIN: dict[tuple[str, int], RoleKind] = {
+    ("Loop", 0): "count",
+    ("TopK", 1): "count",
+    ("NonMaxSuppression", 2): "count",
+    ("Tile", 1): "ones",
+    ("Slice", 1): "zeros",
+    ("Slice", 2): "sizes",
+    ("Slice", 3): "axes",
+    ("Slice", 4): "ones",
+}
 _MAX_PLANS = 6
 
 
@@ -35,7 +45,7 @@ _MAX_PLANS = 6
 class Role:
     """A way to make values; ``bound`` and ``values`` are what its kind needs.
 
-    index: 0 <= v < bound. choice: one of `values`. axes: below bound.
+    index: 0 <= v < bound. choice: one of `values`. parts: they add up to bound.
     """
 
     kind: RoleKind
@@ -120,7 +130,7 @@ class _Trace:
         if any(op in ("GridSample", "grid_sampler") and index == 1 for op, index in direct):
             yield Role("grid")
         if any(op == "NonMaxSuppression" and index > 2 for op, index in direct) or port.dims == ():
-            yield Role("positive")
+            yield Role("share")
         image = port.dims is not None and len(port.dims) == 4
         yield Role("image" if image else "signal")
         yield Role("positive")  # Log, Sqrt, Pow
@@ -152,10 +162,16 @@ class _Trace:
                 yield Role("choice", values=(c, c + 1))
             elif self._counts(other):
                 yield Role("lengths")
-        elif plain and ((op == "Loop" and index == 0) or (op == "TopK" and index == 1) or op == "Range"):
+        elif plain and (op, index) in _PLAIN:
+            yield Role(_PLAIN[op, index])
+        elif op == "Split" and index == 1:
+            whole = self._size(node.input[0], attribute(node, "axis", 0))
+            if whole:
+                yield Role("parts", whole)
+        elif op == "Range":
             yield Role("count")
-        elif op in ("Resize", "Reshape", "Expand", "Tile", "ConstantOfShape") and (index or op == "ConstantOfShape"):
-            yield Role("ones" if op == "Tile" else "sizes")
+        elif (op in ("Resize", "Reshape", "Expand") and index) or op == "ConstantOfShape":
+            yield Role("sizes")
         elif (op.startswith("Reduce") or op in ("Squeeze", "Unsqueeze", "CumSum")) and index == 1:
             yield Role("axes")
 
@@ -170,9 +186,11 @@ class _Trace:
             if maker is None or maker.op_type not in ("Identity", "Cast") or not maker.input:
                 break
             name = maker.input[0]
-        # An input of the model, whose dims say it.
+        return None if node.op_type.endswith("ND") else self._size(name, attribute(node, "axis", 0))
+
+    def _size(self, name: str, axis: int) -> int | None:
+        """The size of an axis of a model's input, where the file tells it."""
         for port in self.subject.inputs:
-            axis = attribute(node, "axis", 0)
             if port.name == name and port.dims and -len(port.dims) <= axis < len(port.dims):
                 size = port.dims[axis]
                 return size if isinstance(size, int) and size > 0 else None

@@ -38,7 +38,8 @@ class Verifier:
     Args:
         before: the model before; None to compare with a reference only.
         seed: of all chance.
-        probes: shapes to run at, by input name, one mapping a probe; in place of sizes found.
+        probes: shapes to run at, in place of sizes found; each as on the command line
+            (``"x:2,3,48,320"``), or a mapping from inputs to shapes.
         inputs: npz files of inputs to run on besides.
         reference: an npz file of inputs and the outputs that are right for them.
         rtol: relative tolerance, in place of the rule of `compare`.
@@ -54,7 +55,7 @@ class Verifier:
         before: str | os.PathLike[str] | None,
         *,
         seed: int = 0,
-        probes: Sequence[Mapping[str, Sequence[int]]] = (),
+        probes: Sequence[str | Mapping[str, Sequence[int]]] = (),
         inputs: Paths = (),
         reference: str | os.PathLike[str] | None = None,
         rtol: float | None = None,
@@ -67,7 +68,7 @@ class Verifier:
         self._settings: dict[str, Any] = {
             "before": None if before is None else Path(before).absolute(),
             "seed": seed,
-            "probes": [{name: list(shape) for name, shape in probe.items()} for probe in probes],
+            "probes": [probe if isinstance(probe, str) else dict(probe) for probe in probes],
             "inputs": [Path(path).absolute() for path in inputs],
             "reference": None if reference is None else Path(reference).absolute(),
             "rtol": rtol,

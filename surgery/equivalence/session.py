@@ -115,7 +115,8 @@ def _options(subject: Subject, optimise: bool, threads: int) -> ort.SessionOptio
 def _failed(error: Exception, subject: Subject) -> Failed:
     text = " ".join(str(error).split())
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
-    text = re.sub(r"/\S+\.(cc|h):\d+ \S+ ", "", text)  # where in the runtime's source it was noticed
+    # Where in the runtime's source it was noticed, and the signature there.
+    text = re.sub(r"/\S+\.(cc|h):\d+ \S+ |(virtual )?onnxruntime::[^)]*\) (const )?", "", text)
     found = re.findall(r"[Nn]ame:\s?'(n\d+)'|\((n\d+)\)|node \(?'?(n\d+)\b", text)
     node = next((name for name in found[-1] if name), "") if found else ""
     if len(text) > 400:

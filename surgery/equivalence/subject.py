@@ -343,12 +343,13 @@ def _find_taps(proto: onnx.ModelProto) -> Iterator[Tap]:
     makers = {name: node for node in proto.graph.node for name in node.output}
     opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1)
     for value in proto.graph.output:
-        todo, seen, plain = [value.name], 0, True
-        while todo and seen < 64:
+        todo, done, seen, plain = [value.name], set[str](), 0, True
+        while todo and seen < 64 and len(done) < 1000:
             name = todo.pop(0)
             node = makers.get(name)
-            if node is None or not node.input:
+            if node is None or not node.input or name in done:
                 continue
+            done.add(name)
             if node.op_type == "Concat":
                 todo, plain = [*node.input, *todo], False
             elif node.op_type in _RELAYS:

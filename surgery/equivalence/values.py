@@ -15,6 +15,7 @@ from surgery.equivalence.roles import Role
 from surgery.equivalence.subject import Port
 
 KINDS = ("bars", "1/f", "normal", "bars 0-255", "uniform")  # in the order in which they are used
+FLOATS = ("image", "signal", "positive", "share", "bounded", "grid", "scales")  # roles
 _WORDS = ("alpha", "Beta gamma", "", "1234567", "naïve", "delta")
 
 
@@ -42,7 +43,7 @@ def _array(
 ) -> np.ndarray:
     shape = tuple(shape)
     with np.errstate(over="ignore"):
-        if role.kind in ("image", "signal", "positive", "bounded", "grid", "scales"):
+        if role.kind in FLOATS:
             return np.asarray(_floats(shape, role, kind, rng)).astype(port.numpy)
         if role.kind == "text":
             return rng.choice(np.asarray(_WORDS, object), shape)
@@ -53,14 +54,16 @@ def _array(
             if len(shape) >= 3:
                 return (bars(shape, rng) * 127.5 + 127.5 + low).astype(port.numpy)
             return rng.integers(low, low + 256, shape).astype(port.numpy)
-        return _integers(shape, role, rng, like).astype(port.numpy)
+        return np.asarray(_integers(shape, role, rng, like)).astype(port.numpy)
 
 
 def _floats(shape: tuple[int, ...], role: Role, kind: str, rng: np.random.Generator) -> np.ndarray:
     if role.kind == "scales":
         return np.asarray([1.0] * max(shape[0] - 2, 0) + [2.0] * min(shape[0], 2)) if shape else np.asarray(2.0)
     if role.kind == "positive":
-        return 1 + rng.random(shape) if shape else np.asarray(0.5)
+        return np.asarray(1 + rng.random(shape))
+    if role.kind == "share":
+        return np.asarray(0.2 + 0.6 * rng.random(shape))
     if role.kind in ("bounded", "grid"):
         reach = 1.3 if role.kind == "grid" else 1.0  # a sampler is to look beyond the border too
         return rng.uniform(-reach, reach, shape)
@@ -153,10 +156,12 @@ def _integers(shape: tuple[int, ...], role: Role, rng: np.random.Generator, like
     if kind == "choice":
         return np.full(shape, role.values[int(rng.integers(len(role.values)))])
     if kind == "sizes":
-        wanted = list(like)[-int(np.prod(shape)) :] if shape else [length]
-        return np.resize(np.asarray(wanted or [1]), shape)
+        return np.asarray(_resized(like, int(np.prod(shape)))).reshape(shape)
+    if kind == "parts":
+        count = int(np.prod(shape))
+        return np.asarray([role.bound // count] * (count - 1) + [role.bound - role.bound // count * (count - 1)])
     if kind == "axes":
-        return np.arange(int(np.prod(shape))).reshape(shape) + (1 if shape == (1,) else 0)
+        return np.arange(int(np.prod(shape))).reshape(shape)
     if kind == "digits":
         return rng.integers(0, 10, shape)
     if kind == "bits":
@@ -165,3 +170,11 @@ def _integers(shape: tuple[int, ...], role: Role, rng: np.random.Generator, like
             bits[..., :1] = 1
         return bits
     return np.full(shape, 1 if kind == "ones" else 0)
+
+
+def _resized(like: Sequence[int], rank: int) -> list[int]:
+    """A shape of `rank` axes with as many elements as `like` has."""
+    if rank >= len(like):
+        return [1] * (rank - len(like)) + list(like)
+    merged = len(like) - rank + 1
+    return [int(np.prod(like[:merged])), *like[merged:]]

@@ -96,9 +96,11 @@ def _show_verification(screen: Screen, result: Verification) -> None:
     by_shape: dict[str, list[str]] = {}
     for probe in result.probes:
         by_shape.setdefault(shapes(probe.shapes), []).append(name(probe.kind))
-    verdict = _verdict(screen.out, result.verdict)
-    weak = f", {screen.out.paint('weak evidence', 'yellow')}" if result.evidence.weak else ""
-    screen.say(f"  verify  {verdict} on {count(len(result.probes), 'probe')}{weak}, evidence: {result.evidence}")
+    basis = ""
+    if result.probes:
+        weak = f"{screen.out.paint('weak evidence', 'yellow')}, " if result.evidence.weak else ""
+        basis = f" on {count(len(result.probes), 'probe')}, {weak}evidence: {result.evidence}"
+    screen.say(f"  verify  {_verdict(screen.out, result.verdict)}{basis}")
     listed = list(by_shape.items())
     most = len(listed) if screen.verbose else 2 * _FEW
     for shape, kinds in listed[:most]:
@@ -119,8 +121,6 @@ def _show_verification(screen: Screen, result: Verification) -> None:
 
 
 def _show_outputs(screen: Screen, result: Verification) -> None:
-    if screen.json:
-        return  # it would cost the import of rich
     rows: list[list[Cell]] = [
         [
             f"  {name(o.name)}",

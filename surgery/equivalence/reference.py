@@ -1,0 +1,97 @@
+"""Hold a model against stored results: those of another framework, or of a chip."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from surgery.equivalence.compare import REFERENCE, Distance, Rule, distance
+from surgery.equivalence.evidence import Fault, plant
+from surgery.equivalence.judge import Floors
+from surgery.equivalence.pairing import Pairs, renamed
+from surgery.equivalence.probes import Case
+from surgery.equivalence.session import Failed, Session
+from surgery.equivalence.stages import Stages
+from surgery.report import Evidence
+
+
+@dataclass
+class Holding:
+    """What a reference says.
+
+    Args:
+        worst: of every stored output, by its name before, how far the model after is from it.
+        before_agrees: whether the model before, where it runs, agrees.
+    """
+
+    worst: dict[str, Distance] = field(default_factory=dict)
+    before_agrees: bool = True
+
+    @property
+    def ok(self) -> bool:
+        """Whether the model after agrees."""
+        return all(gap.ok for gap in self.worst.values())
+
+
+def hold(stored: Sequence[Case], session: Session, pairs: Pairs, rule: Rule, seconds: float) -> Holding:
+    """Run the model after on the inputs of `stored`, and compare with the outputs there.
+
+    A difference beyond `rule` is believed only beyond what rounding does to the model after,
+    unless the rule is the user's own.
+
+    Raises:
+        Failed: the model after does not run on them.
+    """
+    end = time.monotonic() + seconds
+    runs = [Case(case.kind, renamed(case.feeds, pairs)) for case in stored]
+    for run in runs:
+        run.outputs = session.run(run.feeds, seconds=max(end - time.monotonic(), 0.1))
+    floors = Floors(session.subject, runs)
+    holding = Holding()
+    for a, b in pairs.outputs:
+        for case, run in zip(stored, runs, strict=True):
+            if a.name not in case.stored:
+                continue
+            truth, floor = case.stored[a.name], 0.0
+            gap = distance(truth, run.outputs[b.via], rule)
+            if rule == REFERENCE and not (gap.ok or gap.structural):
+                floor = floors.of(run, b.via)
+                gap = distance(truth, run.outputs[b.via], rule, floor)
+            holding.worst[a.name] = holding.worst.get(a.name, Distance()).worst(gap)
+            if case.outputs:
+                holding.before_agrees &= distance(truth, case.outputs[a.via], rule, floor).ok
+    return holding
+
+
+def evidence(
+    stored: Sequence[Case],
+    session: Session,
+    pairs: Pairs,
+    rule: Rule,
+    pool: Executor,
+    share: float,
+    seed: int,
+    until: float,
+) -> Evidence:
+    """Plant faults in the model after, where the one before does not run; see `evidence.plant`."""
+    faults = [Fault(name) for name in session.subject.plants]
+    via = {a.name: b.via for a, b in pairs.outputs}
+    with contextlib.suppress(Failed):  # what can't be planted is not seen
+        stages = Stages(session.subject, [])
+        for case in stored:
+            feeds = renamed(case.feeds, pairs)
+            plant(
+                stages,
+                [fault for fault in faults if not fault.seen],
+                {**stages.run(feeds), **feeds},
+                {via[name]: value for name, value in case.stored.items()},
+                lambda name, a, b: distance(a, b, rule),
+                pool,
+                share=share,
+                seed=seed,
+                until=until,
+            )
+    return Evidence(len(faults), sum(bool(fault.seen) for fault in faults))

@@ -1,0 +1,89 @@
+"""Write a failing cut down so that anyone can see it fail, with numpy and ONNX Runtime alone.
+
+A folder holds ``before.onnx``, ``after.onnx``, ``inputs.npz`` and ``show.py``, a script of a few
+lines. It needs nothing of ours, and goes into a report of a bug as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from surgery.equivalence.cuts import Half
+from surgery.equivalence.subject import read_weight
+
+if TYPE_CHECKING:
+    from surgery.equivalence.sites import Finding
+
+_SCRIPT = '''"""{title}
+
+{detail}
+Needs numpy and onnxruntime.
+"""
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+here = Path(__file__).parent
+feeds = dict(np.load(here / "inputs.npz"))
+options = ort.SessionOptions()
+options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+results = []
+for name in ("before", "after"):
+    session = ort.InferenceSession(here / f"{{name}}.onnx", options, providers=["CPUExecutionProvider"])
+    results.append(session.run(None, {{i.name: feeds[i.name] for i in session.get_inputs()}})[0])
+    print(name, results[-1].shape, results[-1].dtype, results[-1].reshape(-1)[:8])
+before, after = results
+if before.shape == after.shape and before.dtype.kind in "fiu":
+    print("largest difference:", np.nanmax(np.abs(before.astype(float) - after.astype(float)), initial=0.0))
+'''
+
+
+def write(folder: Path, finding: Finding, before: Half, after: Half, feeds: Mapping[str, Any]) -> Path:
+    """Write the reproduction of one finding.
+
+    Args:
+        folder: where; a folder named after the tensor is made in it.
+        finding: what it shows.
+        before: the half of the model before.
+        after: the half of the model after.
+        feeds: the inputs on which they differ; sequences can't be written, and are left out.
+
+    Returns:
+        The folder of this reproduction.
+    """
+    target = folder / (re.sub(r"[^\w.-]+", "_", finding.tensor).strip("._")[:80] or "claim")
+    target.mkdir(parents=True, exist_ok=True)
+    for name, half in (("before", before), ("after", after)):
+        onnx.save(_complete(half), target / f"{name}.onnx")
+    np.savez(target / "inputs.npz", **{k: v for k, v in feeds.items() if isinstance(v, np.ndarray)})  # type: ignore[arg-type]
+    title = f"{finding.tensor}: {finding.why}."
+    detail = f"before: {finding.before}\nafter: {finding.after}\nvalues: {finding.family}"
+    script = _SCRIPT.format(title=_safe(title), detail=_safe(detail))
+    (target / "show.py").write_text(script, encoding="utf-8")
+    return target
+
+
+def _safe(text: str) -> str:
+    return text.replace("\\", "/").replace('"""', "'''")
+
+
+def _complete(half: Half) -> onnx.ModelProto:
+    """The model of a half with its weights in it, and its nodes named as in the model."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(half.proto)
+    for tensor in proto.graph.initializer:
+        name = tensor.name
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.CopyFrom(numpy_helper.from_array(read_weight(tensor, half.folder), name))
+    for node, label in zip(proto.graph.node, half.labels, strict=True):
+        node.name = label
+    del proto.graph.output[1:]
+    return proto

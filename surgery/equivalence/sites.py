@@ -1,0 +1,365 @@
+"""Verify every cut where it was made.
+
+What congruence leaves are claims, each a pair of small models over the same inputs. All are run
+on the values of real runs, one of each kind on hostile ones too. A claim that fails on hostile
+values alone may only say that such values never come there: its cut is widened, up to twice,
+and judged again. What then holds is "not reached"; what fails with the model's own inputs as
+inputs of the cut is proved wrong.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from onnx import TensorProto
+
+from surgery.equivalence import repro
+from surgery.equivalence.arbiter import Arbiter, Gap, Tolerance, compare
+from surgery.equivalence.claims import settle
+from surgery.equivalence.congruence import Claim, Congruence, draws
+from surgery.equivalence.cuts import Cut, Half, guards, port_of
+from surgery.equivalence.hostile import LOOSE, UNSIGNED, Attack, count
+from surgery.equivalence.pairing import Pairs
+from surgery.equivalence.recorder import Feeds, Recorder, Source, deadline
+from surgery.equivalence.session import Failed
+from surgery.equivalence.subject import Port, Subject, read_weight
+from surgery.equivalence.trial import Trial
+from surgery.report import Sites, Verdict
+
+RUNS = 3  # of the whole model, at sizes that differ in every axis that is free
+WIDENINGS = 2
+
+Outcome = Literal["equal", "different", "not reached", "random", "unverified"]
+
+
+@dataclass
+class Finding:
+    """A claim that does not hold, or that could not be judged.
+
+    ``family`` names the values that showed it; ``real`` ones are those of a run of the whole
+    model. ``proved`` says that inputs of the whole model lead there; ``widened`` how often the
+    cut was widened. ``nodes`` counts those of each half.
+    """
+
+    tensor: str
+    outcome: Outcome
+    why: str
+    before: str = ""
+    after: str = ""
+    family: str = ""
+    max_abs: float = 0.0
+    shapes: dict[str, list[int]] = field(default_factory=dict)
+    proved: bool = False
+    widened: int = 0
+    nodes: tuple[int, int] = (0, 0)
+    repro: str = ""  # the folder of the reproduction, if one was written
+
+
+@dataclass
+class SiteReport:
+    """What came of the claims. ``evidence`` counts, by family, the kinds that were judged on it."""
+
+    sites: Sites = field(default_factory=Sites)
+    findings: list[Finding] = field(default_factory=list)  # in the order of the model after
+    evidence: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    elements: int = 0  # fed to the halves
+
+
+@dataclass
+class Suspect:
+    """Where a claim failed."""
+
+    family: str
+    feeds: Feeds
+    gap: Gap
+
+
+class SiteVerifier:
+    """Verifies the cuts between two models.
+
+    Args:
+        before: the model before.
+        after: the model after.
+        pairs: their inputs and outputs.
+        feeds: inputs that the model before runs on; every free axis should vary over them.
+        tolerance: what may differ.
+        changes: results may move; shapes and dtypes must hold.
+        domain: by the name of a formal input of an operator, between what values a promise holds.
+        seed: of all chance.
+        budget: seconds.
+        repro: the folder for reproductions of what fails, if any are wanted.
+    """
+
+    def __init__(
+        self,
+        before: Subject,
+        after: Subject,
+        pairs: Pairs,
+        feeds: Sequence[Feeds],
+        *,
+        tolerance: Tolerance = Tolerance(),
+        changes: bool = False,
+        domain: Mapping[str, tuple[float, float]] | None = None,
+        seed: int = 0,
+        budget: float = 120.0,
+        repro: Path | None = None,
+    ) -> None:
+        self.tolerance, self.changes, self.domain = tolerance, changes, dict(domain or {})
+        self.seed, self.repro = seed, repro
+        self.left = deadline(budget)
+        self.budget = budget
+        self.pool = ThreadPoolExecutor(2)
+        self.pairs = pairs
+        self.report = SiteReport()
+        self.evidence: Counter[str] = Counter()
+        self.match = Congruence(before, after, pairs)
+        self.shared: set[int] = set()
+        chosen = _varied(feeds)
+        self.source: Source = Recorder(before, chosen, self.left)
+        self._settling = chosen[:2]
+
+    def run(self) -> SiteReport:
+        """Verify all claims."""
+        start = time.monotonic()
+        if self.match.claims:
+            self._settle()
+        self.shared = self.match.shared
+        cuts = [Cut.of(self.match, claim, self.shared) for claim in self.match.claims]
+        kinds = self._kinds(cuts)
+        outcomes: Counter[Outcome] = Counter()
+        for finding in self._judge(kinds):
+            outcomes[finding.outcome] += 1
+            if finding.outcome != "equal":
+                self.report.findings.append(finding)
+        order = {str(claim): i for i, claim in enumerate(self.match.claims)}
+        self.report.findings.sort(key=lambda finding: order[finding.tensor])
+        self._sum_up(len(cuts), len(kinds), outcomes)
+        self.report.evidence = dict(self.evidence)
+        self.report.seconds = time.monotonic() - start
+        return self.report
+
+    def _settle(self) -> None:
+        via = self.pairs.inputs
+        theirs = [{b: feeds[a] for b, a in via.items()} for feeds in self._settling]
+        before = Recorder(self.match.before, self._settling, self.left)
+        settle(self.match, before, Recorder(self.match.after, theirs, self.left))
+
+    def _sum_up(self, claims: int, kinds: int, outcomes: Mapping[Outcome, int]) -> None:
+        verdict: Verdict = "changed" if self.changes else "equal"
+        if outcomes.get("unverified"):
+            verdict = "unverified"
+        if outcomes.get("different"):
+            verdict = "different"
+        self.report.sites = Sites(claims, kinds, outcomes.get("equal", 0), verdict)
+        if outcomes.get("not reached"):
+            self.report.notes.append(
+                f"{outcomes['not reached']} claims hold only on values that the model was seen to reach"
+            )
+        if outcomes.get("random"):
+            self.report.notes.append(f"{outcomes['random']} claims rest on random operators, and are not verified")
+        if self.left() <= 0:
+            self.report.notes.append(f"the budget of {self.budget:g} s for sites is spent")
+
+    # ---- from cuts to kinds -----------------------------------------------------------------
+
+    def _kinds(self, cuts: list[Cut]) -> list[list[Cut]]:
+        """The cuts, those of one structure together."""
+        cuts = [self._feedable(cut) for cut in self._capture(cuts)]
+        kinds: dict[Hashable, list[Cut]] = {}
+        for cut in cuts:
+            kinds.setdefault(cut.kind(self._ports(cut)), []).append(cut)
+        return list(kinds.values())
+
+    def _capture(self, cuts: list[Cut]) -> list[Cut]:
+        """Have the inputs of all cuts recorded in one go."""
+        self.source.values(name for cut in cuts for name in cut.inputs.values())
+        return cuts
+
+    def _feedable(self, cut: Cut) -> Cut:
+        """The cut with those inputs opened that can't be fed: of types that numpy lacks, for one."""
+        for _ in range(8):
+            ports = self._ports(cut)
+            lacking = [number for number in cut.inputs if number not in ports]
+            wider = cut.widened(self.shared, lacking) if lacking else None
+            if wider is None:
+                break
+            cut = self._capture([wider])[0]
+        return cut
+
+    def _captures(self, cut: Cut) -> list[dict[str, Any]]:
+        """The inputs of a cut in each run, by their names in it."""
+        runs = self.source.values(cut.inputs.values())
+        feeds = [{f"x{i}": run.get(name) for i, name in enumerate(cut.inputs.values())} for run in runs]
+        return [f for f in feeds if all(value is not None for value in f.values())]
+
+    def _ports(self, cut: Cut) -> dict[int, Port]:
+        runs = self.source.values(cut.inputs.values())
+        ports = {}
+        for number, name in cut.inputs.items():
+            values = [run[name] for run in runs if run.get(name) is not None]
+            if values and (port := port_of(values)):
+                ports[number] = port
+        return ports
+
+    # ---- judging ----------------------------------------------------------------------------
+
+    def _judge(self, kinds: list[list[Cut]]) -> Iterator[Finding]:
+        """One finding a claim."""
+        jobs = [(cut, i == 0) for cuts in kinds for i, cut in enumerate(cuts)]
+        firsts = [cuts[0] for cuts in kinds for _ in cuts]
+        suspects = list(self.pool.map(lambda job: self._try(*job), jobs))
+        by_kind = {id(cut): suspect for (cut, first), suspect in zip(jobs, suspects, strict=True) if first}
+        for (cut, _), first, suspect in zip(jobs, firsts, suspects, strict=True):
+            leader = by_kind[id(first)]
+            if suspect is None and isinstance(leader, Suspect) and leader.family != "real":
+                suspect = leader  # what fails on hostile values fails for the whole kind, if it comes there
+            if suspect is None:
+                yield Finding(str(cut.claim), "equal", "")
+            elif isinstance(suspect, Finding):
+                yield suspect
+            else:
+                yield self._believe(cut, suspect)
+
+    def _believe(self, cut: Cut, suspect: Suspect) -> Finding:
+        """Widen a cut that fails on values that no run gave, and judge what is left."""
+        narrow, shown = cut, suspect
+        for widened in range(WIDENINGS + 1):
+            if (suspect.family == "real" and self.source.real) or cut.whole:
+                return self._found(narrow, shown, "different", proved=True, widened=widened)
+            wider = cut.widened(self.shared) if widened < WIDENINGS and self.left() > 0 else None
+            if wider is None:
+                break
+            cut = self._feedable(self._capture([wider])[0])
+            again = self._try(cut, hostile=True)
+            if again is None:
+                return self._found(narrow, shown, "not reached", widened=widened + 1)
+            if isinstance(again, Finding):
+                break
+            suspect = again
+        return self._found(narrow, shown, "different", widened=widened)
+
+    def _found(
+        self, cut: Cut, suspect: Suspect, outcome: Outcome, *, proved: bool = False, widened: int = 0
+    ) -> Finding:
+        side_a, side_b = self.match.a, self.match.b
+        finding = Finding(
+            str(cut.claim),
+            outcome,
+            suspect.gap.why,
+            side_a.makes(cut.claim.before),
+            side_b.makes(cut.claim.after),
+            suspect.family,
+            suspect.gap.max_abs,
+            {name: list(np.shape(value)) for name, value in suspect.feeds.items()},
+            proved,
+            widened,
+            (len(cut.before.nodes), len(cut.after.nodes)),
+        )
+        if self.repro is not None and outcome == "different":
+            halves = cut.halves(self._ports(cut))
+            finding.repro = str(repro.write(self.repro, finding, *halves, suspect.feeds))
+        return finding
+
+    def _try(self, cut: Cut, hostile: bool) -> Suspect | Finding | None:
+        """Run a cut on all its values: where it fails, or that it can't be judged; None if it holds."""
+        tensor = str(cut.claim)
+        if draws(cut.before.nodes) or draws(cut.after.nodes):
+            return Finding(tensor, "random", "it rests on random operators")
+        captures, ports = self._captures(cut), self._ports(cut)
+        if len(ports) < len(cut.inputs) or (cut.inputs and not captures):
+            return Finding(tensor, "unverified", "no run gave values for its inputs")
+        try:
+            halves = cut.halves(ports)
+            trial = Trial(*halves, guards(cut, halves[0], self.domain), self.left)
+        except Failed as error:
+            return Finding(tensor, "unverified", f"the runtime does not take the cut: {error}")
+        judge = _Judge(trial, self.tolerance, self.changes)
+        judged: Counter[str] = Counter()
+        try:
+            for family, feeds in self._values(captures, trial, hostile):
+                self.report.elements += count(feeds)
+                gap = judge(family, feeds)
+                if gap is None:
+                    continue
+                judged[family] += 1
+                if gap.why:
+                    return Suspect(family, feeds, gap)
+        except Failed as error:
+            return Finding(tensor, "unverified", str(error))
+        if not judged:
+            return Finding(tensor, "unverified", "the model before rejects every value")
+        if hostile:
+            self.evidence.update(judged.keys())
+        return None
+
+    def _values(self, captures: list[dict[str, Any]], trial: Trial, hostile: bool) -> Iterator[tuple[str, Feeds]]:
+        for feeds in captures or [{}]:
+            yield "real", feeds
+        if hostile and captures and captures[0] and self.left() > 0:
+            inside = {name: limits for name, limits in trial.guards.items() if name.startswith("x")}
+            yield from Attack(captures, trial.operators, _bounds(trial), inside, self.seed, self.tolerance.exact)
+
+
+class _Judge:
+    """Judges the halves of one cut on values."""
+
+    def __init__(self, trial: Trial, tolerance: Tolerance, changes: bool) -> None:
+        self._trial = trial
+        self._tolerance = tolerance
+        self._changes = changes
+        self._signs = UNSIGNED.isdisjoint(trial.operators)
+        self._arbiter: Arbiter | None = None
+
+    def __call__(self, family: str, feeds: Feeds) -> Gap | None:
+        """How far the halves are apart; None where the half before gives nothing to compare with."""
+        result = self._trial.run(feeds)
+        if result.old_refused:
+            return None
+        if result.new_refused:
+            return Gap(why=f"the model after does not run: {result.new_refused}")
+        old, new = result.old, result.new
+        gap = compare(old, new, self._tolerance, places=family not in LOOSE, signs=self._signs)
+        if self._changes:
+            return (
+                gap if np.shape(old) != np.shape(new) or getattr(old, "dtype", 0) != getattr(new, "dtype", 0) else Gap()
+            )
+        if gap.rounding and isinstance(old, np.ndarray):
+            self._arbiter = self._arbiter or Arbiter(self._trial.before, self._trial.old)
+            if self._arbiter.accepts(feeds, old, new):
+                return Gap(gap.max_abs, gap.scale)
+        return gap
+
+
+def _varied(feeds: Sequence[Feeds]) -> list[Feeds]:
+    """At most `RUNS` of the sets of inputs, the smallest first, those of shapes not seen yet preferred."""
+    ordered = sorted(feeds, key=count)
+    seen, first, rest = set(), [], []
+    for fed in ordered:
+        shape = tuple((name, np.shape(value)) for name, value in sorted(fed.items()) if not isinstance(value, list))
+        (rest if shape in seen else first).append(fed)
+        seen.add(shape)
+    return [*first, *rest][:RUNS]
+
+
+def _bounds(trial: Trial) -> list[float]:
+    """The small float constants of both halves, sixteen at most: where a Clip or a Where may switch."""
+    found: dict[float, None] = {}
+    for half in (trial.before, trial.after):
+        for value in _small(half):
+            found.update((float(v), None) for v in value.reshape(-1) if np.isfinite(v) and abs(v) < 1e9)
+    return list(found)[:16]
+
+
+def _small(half: Half) -> Iterable[np.ndarray]:
+    for tensor in half.proto.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and int(np.prod(tensor.dims, dtype=np.int64)) <= 4:
+            yield read_weight(tensor, half.folder)

@@ -1,0 +1,151 @@
+"""Run the two halves of a cut on the same values."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from surgery.equivalence.cuts import OUTPUT, Half
+from surgery.equivalence.session import Failed
+
+Feeds = Mapping[str, Any]
+
+_MOST = 20.0  # seconds for one run of one half
+
+
+@dataclass
+class Result:
+    """What the halves gave; ``refused`` is the runtime's message of the one that gave nothing."""
+
+    old: Any = None
+    new: Any = None
+    old_refused: str = ""
+    new_refused: str = ""
+
+
+class Runnable:
+    """A half that has been loaded.
+
+    Raises:
+        Failed: the runtime does not take it.
+    """
+
+    def __init__(self, half: Half) -> None:
+        self.half = half
+        try:
+            self._session = ort.InferenceSession(
+                half.proto.SerializeToString(), _options(half), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the runtime raises a dozen types with no common base
+            raise Failed(_words(error)) from None
+
+    def run(self, feeds: Feeds, seconds: float = _MOST, names: tuple[str, ...] = (OUTPUT,)) -> list[Any]:
+        """The outputs `names` for `feeds`.
+
+        Raises:
+            Failed: the run failed, or the time was over.
+        """
+        options = ort.RunOptions()
+        options.log_severity_level = 4
+        timer = threading.Timer(seconds, lambda: setattr(options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            return list(self._session.run(names, dict(feeds), options))
+        except Exception as error:
+            late = bool(options.terminate)
+            raise Failed(f"did not end within {seconds:.3g} s" if late else _words(error), timed_out=late) from None
+        finally:
+            timer.cancel()
+
+
+class Trial:
+    """Both halves of a cut.
+
+    Args:
+        before: the half of the model before.
+        after: the half of the model after.
+        guards: tensors of the half before that a promise bounds; what takes one outside is no
+            evidence.
+        left: how many seconds there are, at any moment.
+
+    Raises:
+        Failed: the runtime does not take the half before.
+    """
+
+    def __init__(
+        self, before: Half, after: Half, guards: Mapping[str, tuple[float, float]], left: Callable[[], float]
+    ) -> None:
+        self.before, self.after = before, after
+        self.operators = before.operators | after.operators
+        self.guards = dict(guards)
+        self._inner = tuple(name for name in guards if not name.startswith("x"))
+        self._left = left
+        for name in self._inner:
+            before.proto.graph.output.add().name = name
+        self.old = Runnable(before)
+        self.new: Runnable | None = None
+        self.broken = ""  # why the half after can't be loaded
+        try:
+            self.new = Runnable(after)
+        except Failed as error:
+            self.broken = str(error)
+
+    def run(self, feeds: Feeds) -> Result:
+        """Run both; the half after only where the one before gives a result.
+
+        Raises:
+            Failed: there is no time left, or one of the two took too long: this is no evidence.
+        """
+        seconds = min(_MOST, max(self._left(), 0.05))
+        result = Result()
+        try:
+            result.old, *guarded = self.old.run(feeds, seconds, (OUTPUT, *self._inner))
+        except Failed as error:
+            if error.timed_out:
+                raise
+            result.old_refused = str(error)
+            return result
+        bounded = {**feeds, **dict(zip(self._inner, guarded, strict=True))}
+        if not all(_inside(bounded[name], *limits) for name, limits in self.guards.items()):
+            result.old_refused = "outside of what is promised"
+            return result
+        if self.new is None:
+            result.new_refused = self.broken
+            return result
+        try:
+            result.new = self.new.run(feeds, seconds)[0]
+        except Failed as error:
+            if error.timed_out:
+                raise
+            result.new_refused = str(error)
+        return result
+
+
+def _inside(value: Any, low: float, high: float) -> bool:
+    return (
+        not isinstance(value, np.ndarray) or value.dtype.kind != "f" or bool(((value >= low) & (value <= high)).all())
+    )
+
+
+def _options(half: Half) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False  # it plans for one shape, and every run has another
+    options.enable_cpu_mem_arena = False  # what hundreds of small sessions would keep adds up
+    options.add_session_config_entry("session.disable_prepacking", "1")  # no second copy of weights
+    folder = str(half.folder.resolve())
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+    return options
+
+
+def _words(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:297] + "..."

@@ -1,0 +1,88 @@
+"""``surgery verify``: a model against another, and against stored results."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from _commands import TWO, UNKNOWN, Shell, shell, site
+
+__all__ = ["shell", "site"]
+
+
+def test_equal(shell: Shell) -> None:
+    shell.model(TWO.replace("y = HardSwish (b)", "s = HardSigmoid <alpha=0.16666667> (b) y = Mul (b, s)"), "b.onnx")
+    done = shell.run("verify", "two.onnx", "b.onnx")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("two.onnx  =>  b.onnx\n")
+    assert done.out.splitlines()[-1].startswith("equal, ")
+    document = shell.run("verify", "two.onnx", "b.onnx", "--json").document
+    assert (document["before"], document["after"], document["verdict"]) == ("two.onnx", "b.onnx", "equal")
+    assert document["outputs"][0]["verdict"] == "equal"
+
+
+def test_different(shell: Shell) -> None:
+    shell.model(TWO.replace("0.9", "0.95"), "b.onnx")
+    done = shell.run("verify", "two.onnx", "b.onnx")
+    assert done.status == 1
+    assert done.err.startswith("different")
+    assert "begins   tensor a" in done.err
+    assert shell.run("verify", "two.onnx", "b.onnx", "--rtol", "0", "--atol", "10").status == 0
+    assert shell.run("verify", "two.onnx", "b.onnx", "--json").document["verdict"] == "different"
+
+
+def test_unverified(shell: Shell) -> None:
+    shell.model(UNKNOWN, "b.onnx")
+    done = shell.run("verify", "b.onnx", "b.onnx")
+    assert done.status == 1
+    assert done.err.startswith("unverified")
+    assert shell.run("verify", "b.onnx", "b.onnx", "--allow-unverified").status == 0
+
+
+def test_other_names_pair_by_position(shell: Shell) -> None:
+    renamed = TWO.replace("] x)", "] image)").replace("(x, w)", "(image, w)").replace("] y)", "] scores)")
+    shell.model(renamed.replace("y = Hard", "scores = Hard"), "b.onnx")
+    done = shell.run("verify", "two.onnx", "b.onnx")
+    assert done.status == 2
+    assert "--match position" in done.err
+    assert shell.run("verify", "two.onnx", "b.onnx", "--match", "position").status == 0
+
+
+def test_against_stored_results(shell: Shell) -> None:
+    x = np.linspace(-2, 3, 8, dtype=np.float32).reshape(2, 4)
+    w = onnx.numpy_helper.to_array(onnx.parser.parse_model(TWO).graph.initializer[0])
+    b = np.maximum(x @ w, 0)
+    y = (b * np.clip(b / 6 + 0.5, 0, 1)).astype(np.float32)
+    np.savez(shell.folder / "good.npz", x=x, y=y)
+    np.savez(shell.folder / "bad.npz", x=x, y=y * 1.05)
+    done = shell.run("verify", "two.onnx", "--reference", "good.npz")
+    assert done.status == 0, done.err
+    assert done.out.startswith("two.onnx  =>  good.npz\n")
+    assert shell.run("verify", "two.onnx", "--reference", "bad.npz").status == 1
+
+
+@pytest.mark.parametrize("option", ["--reference", "--inputs"])
+def test_pickled_objects_are_refused(shell: Shell, option: str) -> None:
+    np.savez(shell.folder / "evil.npz", x=np.array([{"a": 1}], dtype=object), y=np.zeros(1))
+    words = ["verify", "two.onnx", *(["two.onnx"] if option == "--inputs" else []), option, "evil.npz"]
+    done = shell.run(*words)
+    assert done.status == 2
+    assert "Python objects" in done.err
+
+
+def test_what_is_no_npz(shell: Shell) -> None:
+    done = shell.run("verify", "two.onnx", "--reference", "two.onnx")
+    assert done.status == 2
+    assert "npz" in done.err
+
+
+def test_the_same_seed_gives_the_same(shell: Shell) -> None:
+    shell.model(TWO.replace("0.9", "0.95"), "b.onnx")
+
+    def gaps(seed: str) -> list[float]:
+        document = shell.run("verify", "two.onnx", "b.onnx", "--seed", seed, "--json").document
+        return [output["max_abs"] for output in document["outputs"]]
+
+    assert gaps("3") == gaps("3")
+    assert gaps("3") != gaps("4")
