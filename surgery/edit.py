@@ -13,6 +13,7 @@ A replaced output keeps its name: that is how a cut is found again when it is ve
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class Edit:
         self.same_values = same_values
         self.shapes = Shapes(model, self.tensor)
         self._names: set[str] | None = None
+        self._counts: Counter[str] = Counter()  # how many names were made from a base
         self._constants: dict[Any, ir.Value] = {}
         self._homes: dict[ir.Graph, ir.Graph] | None = None  # of the graphs inside functions, their bodies
         self._pending: dict[ir.Value, ir.Node] = {}  # outputs of new nodes that depend on constants alone
@@ -56,10 +58,10 @@ class Edit:
         """A name that no value and no node of the model has: `base`, or with a number after it."""
         if self._names is None:
             self._names = _names(self.model)
-        name, count = base, 0
+        name = base
         while name in self._names:
-            count += 1
-            name = f"{base}_{count}"
+            self._counts[base] += 1
+            name = f"{base}_{self._counts[base]}"
         self._names.add(name)
         return name
 
@@ -146,9 +148,12 @@ class Edit:
                 producer = value.producer()
                 if producer is None and value.is_initializer() and value.graph is not None:
                     del value.graph.initializers[value.name or ""]
-                elif producer is not None and producer.graph is not None:
-                    if not any(v.uses() or v.is_graph_output() for v in producer.outputs):
-                        dead[producer] = None
+                elif (
+                    producer is not None
+                    and producer.graph is not None
+                    and not any(v.uses() or v.is_graph_output() for v in producer.outputs)
+                ):
+                    dead[producer] = None
             going = list(dead)
 
     def made(self, node: ir.Node) -> bool:

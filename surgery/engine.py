@@ -90,11 +90,12 @@ def apply(
     target = None if output is None else Path(output)
     if path is not None and target is not None and _same_file(path, target) and not force:
         raise BadInput("the output is the model itself", where=str(target), cure="name another file, or use --force")
-    chosen = registry.resolve(passes)
     verified = verify != "none" and not dry_run
 
     with contextlib.ExitStack() as stack:
+        # First of all: the child makes the baseline while this process imports, reads and edits.
         verifier = _start(stack, path, how, progress) if path is not None and verified else None
+        chosen = registry.resolve(passes)
         progress("reading")
         subject, before = _open(model)
         if path is None and verified:

@@ -183,16 +183,18 @@ def remember(model: ir.Model, proto: onnx.ModelProto) -> None:
     borrowed: set[ir.Value] = set()
     for graph, old in pairs(model, proto):
         kept = graph.meta[_META] = Kept()
-        written = made = {name for node in old.node for name in node.output}
-        kept.described = {info.name for info in old.value_info}
+        described = old.value_info or (isinstance(old, onnx.GraphProto) and old.quantization_annotation)
+        written = made = {name for node in old.node for name in node.output} if described else set()
         if isinstance(old, onnx.GraphProto):
             outputs = [v.name for v in old.output]
             weights = {t.name for t in old.initializer}
-            known = made.union(weights, outputs, (v.name for v in old.input))
-            kept.annotations = [a for a in old.quantization_annotation if a.tensor_name not in known]
+            ports = weights.union(v.name for v in old.input)
             written = (made | weights).difference(outputs)
-            if len(set(outputs)) < len(outputs) or not made.issuperset(outputs):
-                borrowed.update(v for v in graph.outputs if v.name not in made or outputs.count(v.name or "") > 1)
+            known = made.union(ports, outputs)
+            kept.annotations = [a for a in old.quantization_annotation if a.tensor_name not in known]
+            if len(set(outputs)) < len(outputs) or not ports.isdisjoint(outputs):
+                borrowed.update(v for v in graph.outputs if v.name in ports or outputs.count(v.name or "") > 1)
+        kept.described = {info.name for info in old.value_info}
         _remember_infos(graph, [info for info in old.value_info if info.name not in written], kept)
     if borrowed:
         _give_back(model, proto, borrowed)

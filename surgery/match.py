@@ -223,9 +223,12 @@ class Finder:
             if found.nodes[step] is node:
                 yield from self._search(rest, found)
             return
+        if (node.op_type, node.domain) != (step.op_type, step.domain):
+            self._note(len(found.nodes), f"{_name(node)} is a {node.op_type}, where the pattern has {step.op_type}")
+            return
         why = self._unlike(step, node)
         if why:
-            self._note(len(found.nodes), f"{node.name or node.outputs[0].name}: {why}")
+            self._note(len(found.nodes) + 1, f"{_name(node)}: {why}")
             return
         for operands in self._orders(step, node):
             trial = found.copy()
@@ -236,26 +239,26 @@ class Finder:
                 yield from self._search([*rest, *more], trial)
 
     def _onward(self, found: _Found) -> Iterator[_Found]:
-        """Go on from a tensor that is known to a reader of it that is not, in patterns of several outputs."""
+        """Go on from a tensor that is known to a reader of it that is not: of those, the one with fewest readers."""
+        ways: list[tuple[tuple[int, bool], Step, int, ir.Value]] = []
         for step in self._pattern.steps:
             if step in found.nodes:
                 continue
             for i, slot in enumerate(step.inputs):
                 value = found.values.get(slot) if isinstance(slot, Slot) else None
-                if value is None:
-                    continue
-                inside = next(iter(found.nodes.values())).graph
-                readers = [u.node for u in value.uses() if _commutes(step) or u.idx == i]
-                for node in dict.fromkeys(readers):
-                    if node.graph is inside and node not in found.nodes.values():
-                        yield from self._search([(step, node)], found)
-                return
-        if len(found.nodes) == len(self._pattern.steps):
-            yield found
+                if value is not None:
+                    ways.append(((len(value.uses()), step.inputs[i] in self._pattern.parameters), step, i, value))
+        if not ways:
+            if len(found.nodes) == len(self._pattern.steps):
+                yield found
+            return
+        _, step, i, value = min(ways, key=lambda way: way[0])
+        inside = next(iter(found.nodes.values())).graph
+        for node in dict.fromkeys(u.node for u in value.uses() if _commutes(step) or u.idx == i):
+            if node.graph is inside and node not in found.nodes.values():
+                yield from self._search([(step, node)], found)
 
     def _unlike(self, step: Step, node: ir.Node) -> str:
-        if (node.op_type, node.domain) != (step.op_type, step.domain):
-            return f"{node.op_type}, where the pattern has {step.op_type}"
         given = [v for v in node.inputs if v is not None]
         wanted = [x for x in step.inputs if x is not None]
         optional = sum(1 for x in wanted if isinstance(x, Slot) and x.optional)
@@ -286,7 +289,7 @@ class Finder:
         self, step: Step, operands: Sequence[ir.Value | None], node: ir.Node, found: _Found
     ) -> list[tuple[Step, ir.Node]] | None:
         """Note what stands for what; the nodes to look at next, or None if it does not fit."""
-        name = node.name or node.outputs[0].name
+        name = _name(node)
         for given in step.outputs:
             value = node.outputs[given.index] if given.index < len(node.outputs) else None
             if found.values.setdefault(given, value) is not value:
@@ -301,7 +304,9 @@ class Finder:
                     self._note(len(found.nodes), f"{name}: input {i} is not the constant {_short(slot.tolist())}")
                     return None
                 if len(tensor.shape) > slot.ndim and self._widens(node, value, len(tensor.shape)):
-                    self._note(len(found.nodes), f"{name}: the constant's rank may be more than that of what it meets")
+                    self._note(
+                        len(found.nodes) + 1, f"{name}: the constant's rank may be more than that of what it meets"
+                    )
                     return None
                 continue
             if value is None and not slot.optional:
@@ -354,6 +359,10 @@ class Finder:
             return ""
         node = self._order.between(found.nodes.values())
         return "" if node is None else f"{node.name or node.op_type!r} lies between two nodes of the pattern"
+
+
+def _name(node: ir.Node) -> str:
+    return node.name or node.outputs[0].name or node.op_type
 
 
 def _known(value: ir.Value | None) -> ir.Value:

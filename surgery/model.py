@@ -139,7 +139,11 @@ def draft(model: ir.Model, target: Path) -> Draft:
     """Write `model` beside `target`; see `Draft` and `save`."""
     origin: Origin | None = model.meta.get(_META)
     token = secrets.token_hex(16)
-    proto, tensors = _serialize(model, token)
+    try:
+        proto, tensors = _serialize(model, token)
+    except BadInput as error:
+        error.where = str(target)
+        raise
     losses.mend(model, proto)
     weights = [_Bulk(tensor, origin) for tensor in tensors]
     # A reference takes more room than the header of the weight that comes in its place.
@@ -342,7 +346,7 @@ def _serialize(model: ir.Model, location: str, typed: bool = False) -> tuple[onn
                     replaced.append((put, tensor))
                     put(_inline(tensor))
             return ir.to_proto(model), weights
-        except (ir.serde.SerdeError, EncodeError) as error:
+        except (ir.serde.SerdeError, EncodeError, ValueError, TypeError) as error:
             raise BadInput(f"the model can't be written: {_root(error)}") from error
         finally:
             for put, tensor in replaced:

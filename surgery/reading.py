@@ -150,11 +150,9 @@ def _parse(origin: Origin) -> onnx.ModelProto:
         proto: onnx.ModelProto = onnx.ModelProto.FromString(wire.lift(origin.model.data.data, origin.path.name))
         if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
             raise BadInput("this file holds no graph", where=where, cure=_CURE)
-        sound.check(proto, where)
-    except UnicodeDecodeError as error:
-        raise BadInput("a name in the model is not UTF-8", where=where, cure=_CURE) from error
     except (wire.Irregular, DecodeError, RecursionError, ValueError) as error:
         raise BadInput("this is not a whole ONNX model", where=where, cure=_CURE) from error
+    sound.check(proto, where)
     for tensor, name in proto_tensors(proto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _check_reference(tensor, name, origin)

@@ -136,7 +136,9 @@ def _body(body: Body) -> None:
         inputs = list(body.input)
     _distinct(inputs, "inputs have the name")
     made.update(inputs)
+    _text(made)
     for node in body.node:
+        _text([node.op_type, node.domain, node.name, *node.input, *node.output])
         if not node.op_type:
             raise BadInput(f"node {quoted(node.name)} has no operator")
         for name in node.output:
@@ -144,6 +146,7 @@ def _body(body: Body) -> None:
                 raise BadInput(f"two tensors have the name {quoted(name)}", cure="names are given once in a graph")
             made.add(name)
         if attributes := node.attribute:
+            _text([a.name for a in attributes])
             if len(attributes) > 1:
                 _distinct((a.name for a in attributes), f"attributes of node {quoted(node.name)} have the name")
             for attribute in attributes:
@@ -220,6 +223,15 @@ def _count(tensor: onnx.TensorProto) -> int:
     for dim in tensor.dims:
         count *= dim
     return count
+
+
+def _text(names: Iterable[str]) -> None:
+    """Names are text: where bytes are not UTF-8, protobuf gives the bytes."""
+    try:
+        "".join(names)
+    except TypeError:
+        bad = next(name for name in names if not isinstance(name, str))
+        raise BadInput(f"the name {bad[:_SHOWN]!r} is not UTF-8") from None
 
 
 def _distinct(names: Iterable[Any], what: str) -> None:

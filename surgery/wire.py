@@ -21,7 +21,7 @@ import onnx
 LARGE = 1024  # bytes; smaller weights are not worth a reference
 
 _DEPTH = 100  # protobuf's own bound on nested messages
-_MOST = 1 << 24  # fields looked at, for a bound on time; those of a million nodes are far fewer
+_MOST = 1 << 23  # fields looked at, for a bound on time; those of a million nodes are far fewer
 _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 9, 13, 14
 _TENSOR = "tensor"
 # For every message that leads to a tensor: its fields that do, and what they hold.
@@ -60,7 +60,6 @@ def lift(data: memoryview, location: str) -> bytes:
     Raises:
         Irregular: `data` is truncated or no such message.
     """
-
     left = _MOST
 
     def fields(start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
@@ -86,7 +85,8 @@ def lift(data: memoryview, location: str) -> bytes:
             return tensor(start, end)
         if depth > _DEPTH:
             raise Irregular(f"messages nested deeper than {_DEPTH}")
-        inner, pieces, done = _FIELDS[kind], [], start
+        inner, done = _FIELDS[kind], start
+        pieces: list[bytes | memoryview] = []
         for number, begin, first, last in fields(start, end):
             if last - first < LARGE or number not in inner:
                 continue

@@ -23,9 +23,11 @@ def _differences(one: Any, other: Any, path: str) -> Iterator[str]:
             if len(a) != len(b):
                 yield f"{path}.{name}: {len(a)} and {len(b)}"
                 continue
-            for i, (x, y) in enumerate(zip(a, b)):
-                yield from _differences(x, y, f"{path}.{name}[{i}]") if hasattr(x, "DESCRIPTOR") else _plain(
-                    x, y, f"{path}.{name}[{i}]"
+            for i, (x, y) in enumerate(zip(a, b, strict=True)):
+                yield from (
+                    _differences(x, y, f"{path}.{name}[{i}]")
+                    if hasattr(x, "DESCRIPTOR")
+                    else _plain(x, y, f"{path}.{name}[{i}]")
                 )
         elif hasattr(a, "DESCRIPTOR") and hasattr(b, "DESCRIPTOR"):
             yield from _differences(a, b, f"{path}.{name}")

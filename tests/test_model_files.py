@@ -37,9 +37,7 @@ SYSTEM = {"open", "write", "close", "__exit__", "replace", "rename", "mkdir", "c
 def model(seed: int = 0) -> onnx.ModelProto:
     """A chain of Adds; every weight is full of `seed`."""
     names = [f"w{i}" for i in range(WEIGHTS)]
-    nodes = [
-        helper.make_node("Add", [f"x{i}", name], [f"x{i + 1}"], name=f"add{i}") for i, name in enumerate(names)
-    ]
+    nodes = [helper.make_node("Add", [f"x{i}", name], [f"x{i + 1}"], name=f"add{i}") for i, name in enumerate(names)]
     weights = [numpy_helper.from_array(np.full(SIZE // 4, seed, np.float32), name) for name in names]
     x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [SIZE // 4]) for n in ("x0", f"x{WEIGHTS}"))
     graph = helper.make_graph(nodes, f"seed {seed}", [x], [y], weights)
@@ -385,7 +383,7 @@ def test_a_target_that_is_no_file_stays(kind: Callable[[Path], None], tmp_path: 
 @pytest.mark.parametrize("name", ["none/m.onnx", "a/m.onnx/m.onnx", "x" * 300, "a\0b"])
 def test_a_target_that_can_not_be(name: str, tmp_path: Path) -> None:
     source = write(tmp_path / "a" / "m.onnx")
-    with pytest.raises(BadInput, match="can't be written|no file can have"):
+    with pytest.raises(BadInput, match=r"can't be written|no file can have"):
         surgery.save(surgery.load(source), tmp_path / name)
     assert files(tmp_path) == ["a/m.onnx"]
 

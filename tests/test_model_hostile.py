@@ -102,10 +102,6 @@ def sparse_gigabytes(path: Path) -> None:
         file.truncate(64 << 30)
 
 
-def many_fields(path: Path) -> None:
-    path.write_bytes(_header(7, 100 << 20) + b"\x08\x08" * (50 << 20))
-
-
 def long_varint(path: Path) -> None:
     path.write_bytes(b"\x3a" + b"\xff" * 100_000)
 
@@ -158,13 +154,12 @@ def name_that_is_not_text(path: Path) -> None:
         (lambda path: path.write_bytes(b"PK\3\4" + b"\0" * 3000), "whole ONNX model"),
         (lambda path: path.write_bytes(b"\x08\x08"), "holds no graph"),
         (sparse_gigabytes, "whole ONNX model"),
-        (many_fields, "whole ONNX model"),
         (long_varint, "whole ONNX model"),
         (absurd_length, "whole ONNX model"),
         (other_protobuf, ""),
         (deep, "whole ONNX model"),
         (forty_deep, "whole ONNX model"),
-        (name_that_is_not_text, "not UTF-8"),
+        (name_that_is_not_text, "is not UTF-8"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -257,7 +252,7 @@ UNSOUND: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "no data": (typed("t", 1, [2**40]), "needs 1099511627776 values and has 0"),
     "few strings": (typed("t", 8, [2**40], string_data=[b"a"]), "'t'"),
     "few nibbles": (typed("t", TensorProto.INT4, [5], int32_data=[1, 2]), "'t'"),
-    "unknown type": (typed("t", 999, [1], float_data=[1.0]), ""),
+    "unknown type": (typed("t", 999, [1], float_data=[1.0]), "999"),
     "long name": (lambda m: m.graph.output.add(name="n" * 10**6), "'nnnn"),
     "name of control characters": (lambda m: m.graph.output.add(name="\x1b[2J\0\n"), r"'\x1b[2J\x00\n'"),
 }
@@ -296,7 +291,11 @@ def test_an_unsorted_graph_is_sorted(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
     loaded = surgery.load(tmp_path / "m.onnx")
     assert [n.op_type for n in loaded.graph].index("If") < [n.op_type for n in loaded.graph].index("Custom")
-    onnx.checker.check_model(onnx.load(surgery.save(loaded, tmp_path / "n.onnx")), skip_opset_compatibility_check=True)
+    saved = onnx.load(surgery.save(loaded, tmp_path / "n.onnx"))
+    made = {"x", "c", "w"}
+    for node in saved.graph.node:
+        assert made.issuperset(node.input)
+        made.update(node.output)
 
 
 # ----------------------------------------------------------------------- external data
@@ -370,9 +369,7 @@ def place(tmp_path: Path) -> Path:
     ],
     ids=str,
 )
-def test_external_data(
-    entries: dict[str, object], words: str, place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_external_data(entries: dict[str, object], words: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     location = entries.get("location")
     if isinstance(location, str):
         entries = {"location": location.format(place.parent.parent)}
@@ -450,7 +447,11 @@ def test_damaged_models(tmp_path: Path) -> None:
             assert str(error).startswith(f"{path}: ")
             continue
         read += 1
-        surgery.save(loaded, out)
+        try:
+            surgery.save(loaded, out)
+        except BadInput as error:  # words that are not UTF-8, where no name is
+            assert str(error).startswith(f"{out}: the model can't be written: 'utf-8' codec")
+            continue
         surgery.load(out)
         out.unlink()
     assert 20 < read < 580

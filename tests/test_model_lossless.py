@@ -259,7 +259,7 @@ def use_both_names_of_the_default_domain(proto: onnx.ModelProto) -> None:
     [
         lambda proto: None,
         use_input_as_output,
-            describe_more,
+        describe_more,
         annotate_more,
         leave_outputs_unnamed,
         use_functions,
@@ -341,8 +341,10 @@ def test_a_model_that_onnx_ir_loaded_keeps_small_external_weights(tmp_path: Path
     onnx.save(proto, tmp_path / "a" / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
     expected = onnx.load(tmp_path / "a" / "m.onnx")
     surgery.save(ir.load(tmp_path / "a" / "m.onnx"), tmp_path / "b" / "m.onnx")
-    for old, new in zip(expected.graph.initializer, onnx.load(tmp_path / "b" / "m.onnx").graph.initializer):
-        assert (old.name, old.raw_data) == (new.name, new.raw_data)
+    saved = onnx.load(tmp_path / "b" / "m.onnx")
+    assert [(t.name, t.raw_data) for t in saved.graph.initializer] == [
+        (t.name, t.raw_data) for t in expected.graph.initializer
+    ]
 
 
 # ----------------------------------------------------------------------------- refused

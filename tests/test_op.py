@@ -378,11 +378,12 @@ def test_an_unknown_element_type() -> None:
 
 
 def test_types_are_refused_where_the_opset_lacks_them() -> None:
-    for write, inputs, opset in (
+    cases: list[tuple[Callable[..., Any], list[np.ndarray], int]] = [
         (lambda op, x: op.Cast(x, to=ml_dtypes.bfloat16), [normal(2)], 12),
         (lambda op, x: op.Add(op.Cast(x, to=np.int8), 1), [normal(2)], 13),
         (lambda op, x: op.ReduceMax(op.Cast(x, to=np.int8), [0]), [normal(2)], 11),
-    ):
+    ]
+    for write, inputs, opset in cases:
         _, op, values = start(inputs, opset)
         with pytest.raises(Refused, match=f"of opset {opset} does not"):
             write(op, *values)

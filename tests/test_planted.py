@@ -5,8 +5,8 @@ import pytest
 
 import surgery
 from surgery.registry import make
-from tests.planted import net
-from tests.planted.whole import PLANTED, TENSOR
+from planted import net
+from planted.whole import PLANTED, TENSOR
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ def test_every_large_weight_is_lifted_and_put_back() -> None:
     assert len(tensors) == 12
     assert len(places) == sum(len(t.raw_data) >= wire.LARGE for t, _ in tensors) == 9
     assert len(small) < len(data) - 9 * LARGE.nbytes + 9 * 100
-    for (old, _), (new, _) in zip(tensors, proto_tensors(lifted)):
+    for (old, _), (new, _) in zip(tensors, proto_tensors(lifted), strict=True):
         if new.data_location == onnx.TensorProto.EXTERNAL:
             entries = {e.key: e.value for e in new.external_data}
             first, count = int(entries["offset"]), int(entries["length"])
@@ -142,6 +142,14 @@ def test_depth_is_bounded() -> None:
             graph = wire._header(field, len(graph)) + graph
     with pytest.raises(wire.Irregular, match="nested deeper"):
         wire.lift(memoryview(wire._header(7, len(graph)) + graph), "token")
+
+
+def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = memoryview(wire._header(7, 4000) + b"\x08\x08" * 2000)
+    assert wire.lift(data, "token") == data
+    monkeypatch.setattr(wire, "_MOST", 2000)
+    with pytest.raises(wire.Irregular, match="more than 2000 fields"):
+        wire.lift(data, "token")
 
 
 @settings(max_examples=100, deadline=None)

@@ -93,12 +93,12 @@ def default_output(model: str) -> Path:
     return path.parent / f"{path.name.removesuffix('.onnx')}.surgery.onnx"
 
 
-def _passes(arguments: argparse.Namespace) -> list[Pass]:
+def _passes(arguments: argparse.Namespace) -> list[str | Pass]:
     from surgery import registry
     from surgery.cli.recipe import read_recipe
 
-    passes = read_recipe(arguments.recipe) if arguments.recipe else []
-    passes += [registry.make(text) for text in arguments.passes]
+    passes: list[str | Pass] = list(read_recipe(arguments.recipe)) if arguments.recipe else []
+    passes += arguments.passes
     if not passes:
         known = [name for name, entry in registry.entries().items() if entry.kind == "pass"]
         raise BadInput("no pass is named", cure=f"name one by --pass; there is: {', '.join(sorted(known))}")

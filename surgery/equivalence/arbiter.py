@@ -6,8 +6,8 @@ In turn, until one accepts:
    are in the same places. This is asked for, whatever follows.
 2. `max|new - old| <= max(atol, rtol * max|old|)`: the scale of the tensor counts, not that of
    each element. What cancels within a sum has the error of the sum's terms.
-3. The half before in double precision says how wrong both are: `e_new <= 8 e_old + 64 eps
-   max|ref|`. It runs on onnx's evaluator, with BatchNormalization and Conv of our own, for the
+3. The half before in double precision says how wrong both are: `e_new <= 8 max(e_old, noise) +
+   64 eps max|ref|`, for noise see 4. It runs on onnx's evaluator, with BatchNormalization and Conv of our own, for the
    evaluator's are wrong at old opsets, or slow. Its word counts only where it agrees with the
    runtime; a fault of the evaluator would let any other pass.
 4. By how much the half before moves if its inputs and constants move in their last bit:
@@ -51,6 +51,9 @@ class Tolerance:
     rtol: float = 1e-5
     atol: float = 0.0
     exact: bool = False
+
+
+CLOSE = Tolerance()
 
 
 @dataclass
@@ -152,7 +155,7 @@ class Arbiter:
             peak = float(np.abs(ref).max(initial=0.0))
             e_old, e_new = (float(np.abs(v - ref).max(initial=0.0)) for v in (x, y))
             if e_old <= max(1e-3 * peak, 64 * (noise or 0.0)):
-                return e_new <= 8 * e_old + 64 * eps * peak
+                return e_new <= 8 * max(e_old, noise or 0.0) + 64 * eps * peak
         if noise is None:
             return False
         gap = float(np.abs(new[both].astype(np.float64) - old[both]).max(initial=0.0))

@@ -101,10 +101,14 @@ class _Index:
             return
         for name in self._names.get(_kind(history), ()):
             other = self._table.of(name)
-            looks = [[x.reshape(-1)[:: max(x.size // _LOOKS, 1)] for x in h] for h in (other, history)]
             scale = max(_peak(x) for x in history)
-            if not _apart(*looks, FAR, scale) and not _apart(other, history, FAR):
+            if not _apart(_looks(other), _looks(history), FAR, scale) and not _apart(other, history, FAR):
                 yield name if not _apart(other, history, NEAR) else ""
+
+
+def _looks(history: History) -> History:
+    """A few elements of each."""
+    return [x.reshape(-1)[:: max(x.size // _LOOKS, 1)] for x in history]
 
 
 def _only(found: list[str]) -> str | None:

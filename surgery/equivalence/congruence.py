@@ -139,7 +139,7 @@ class Keys:
         bare = AttributeProto()
         bare.CopyFrom(a)
         bare.ClearField("doc_string")
-        return bare.SerializeToString(deterministic=True)
+        return bytes(bare.SerializeToString(deterministic=True))
 
     def _graph(self, graph: onnx.GraphProto, scope: Scope, dialect: Dialect, depth: int) -> Hashable:
         """A graph as a function of its inputs, which are told apart by depth and position."""

@@ -60,8 +60,9 @@ class Conv(OpRun):
         pairs = _pads(auto_pad, pads, x.shape[2:], reach, steps)
         padded = np.pad(x, [(0, 0), (0, 0), *pairs])
         windows = np.lib.stride_tricks.sliding_window_view(padded, reach, tuple(range(2, x.ndim)))
-        windows = windows[(slice(None), slice(None), *(slice(None, None, s) for s in steps))]
-        windows = windows[(..., *(slice(None, None, d) for d in gaps))]
+        every = slice(None)
+        apart = [slice(None, None, s) for s in (*steps, *gaps)]
+        windows = windows[(every, every, *apart)]
         taps = [1, *range(2 + axes, 2 + 2 * axes)]  # channels and the axes of the kernel
         parts = []
         for own, kernel in zip(np.split(windows, group, 1), np.split(w, group, 0), strict=True):
@@ -102,7 +103,7 @@ class Double:
             with np.errstate(all="ignore"):
                 if self._evaluator is None:
                     self._evaluator = ReferenceEvaluator(doubled(self._half), new_ops=[BatchNormalization, Conv])
-                value = self._evaluator.run(None, {name: _wide(v) for name, v in feeds.items()})[0]
+                value = list(self._evaluator.run(None, {name: _wide(v) for name, v in feeds.items()}))[0]
         except Exception:  # what the evaluator lacks or gets wrong shows as an error of any type
             return None
         return value if isinstance(value, np.ndarray) and value.dtype == np.float64 else None

@@ -11,13 +11,13 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from surgery.equivalence.compare import Distance, canonical
+from surgery.equivalence.pace import Pace
 from surgery.equivalence.session import Failed, Values
 from surgery.equivalence.stages import Stages
 from surgery.equivalence.subject import Subject
@@ -52,7 +52,7 @@ def plant(
     sound: Values,
     expected: Values,
     judge: Judge,
-    pool: Executor,
+    pace: Pace,
     *,
     share: float = SHARE,
     seed: int = 0,
@@ -66,7 +66,7 @@ def plant(
         sound: what is fed, by the subject's own names, and what `stages` gave for it.
         expected: the results to compare with, by their names in the copy.
         judge: compares an output.
-        pool: where runs go on at once.
+        pace: how many runs go on at once.
         share: the size of the fault.
         seed: of the signs.
         until: the time (`time.monotonic`) after which no more are tried.
@@ -82,7 +82,7 @@ def plant(
         except Failed:
             fault.seen = "output"  # it would be noticed: the model fails
 
-    list(pool.map(attempt, faults))
+    pace.map(attempt, faults)
 
 
 def noticed(subject: Subject, before: Values, after: Values, judge: Judge) -> Seen:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +13,8 @@ from onnx import TensorProto
 from surgery.equivalence.compare import EXACT, REFERENCE, RULES, Distance, Rule, distance
 from surgery.equivalence.evidence import SHARE, Fault, plant
 from surgery.equivalence.judge import Floors, Judge
-from surgery.equivalence.locate import first_difference
+from surgery.equivalence.locate import first_difference, where_it_stops
+from surgery.equivalence.pace import Pace
 from surgery.equivalence.pairing import Pairs, pair, renamed
 from surgery.equivalence.probes import Case, Prober, nan_share
 from surgery.equivalence.reference import evidence, hold
@@ -52,13 +51,14 @@ class Examiner:
     Args:
         settings: what the user asked for.
         progress: is told in words what goes on.
+        pace: how many runs go on at once.
     """
 
-    def __init__(self, settings: Settings, progress: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, progress: Callable[[str], None], pace: Pace | None = None) -> None:
         self.settings = settings
         self.progress = progress
         self.end = time.monotonic() + settings.budget
-        self.pool = ThreadPoolExecutor(max(1, min(2, os.cpu_count() or 1)))
+        self.pace = pace or Pace()
         self.subject: Subject | None = None
         self.session: Stages | None = None
         self.prober: Prober | None = None
@@ -165,7 +165,7 @@ class Examiner:
             return None
 
         order = sorted(cases, key=lambda c: -sum(np.size(v) for v in c.feeds.values() if isinstance(v, np.ndarray)))
-        return [error for error in self.pool.map(one, order) if error]
+        return [error for error in self.pace.map(one, order) if error]
 
     def _gather_evidence(self) -> None:
         """Plant faults: on the quickest probe first, what stays unseen on the others, then on more."""
@@ -200,7 +200,7 @@ class Examiner:
                 {**case.outputs, **case.feeds},
                 case.outputs,
                 lambda name, a, b: distance(a, b, rule),
-                self.pool,
+                self.pace,
                 share=self.settings.share,
                 seed=self.settings.seed,
                 until=until,
@@ -236,6 +236,7 @@ class Examiner:
         """
         self.end = max(self.end, time.monotonic() + self.settings.budget / 3)
         self.progress("comparing")
+        self.pace.hurry.set()
         after = Subject.read(path)
         result = Verification(mode="model" if self.subject else "reference", notes=list(self.notes))
         if self.subject is None:
@@ -284,7 +285,7 @@ class Examiner:
                 return case, error
 
         failures = []
-        for case, values in self.pool.map(one, cases):
+        for case, values in self.pace.map(one, cases):
             if isinstance(values, Failed):
                 failures.append((case, values))
             else:
@@ -301,6 +302,8 @@ class Examiner:
             result.first_difference = first_difference(
                 self.subject, after, guilty[0].feeds, renamed(guilty[0].feeds, pairs), judge.rule, self.end
             )
+        elif locate and result.verdict == "different" and failures:
+            result.first_difference = where_it_stops(self.subject, after, failures[0][1].node)
 
     def _decide(
         self, result: Verification, judge: Judge, failures: list[tuple[Case, Failed]], pairs: Pairs, changes: bool
@@ -359,7 +362,7 @@ class Examiner:
             result.probes = [case.probe() for case in self.stored]
             result.outputs = [_as_report(name, gap) for name, gap in holding.worst.items()]
             share, seed, until = self.settings.share, self.settings.seed, time.monotonic() + self._left() / 2
-            result.evidence = evidence(self.stored, session, pairs, rule, self.pool, share, seed, until)
+            result.evidence = evidence(self.stored, session, pairs, rule, self.pace, share, seed, until)
             _note_weak(result)
         if not holding.ok:
             result.verdict = "different"

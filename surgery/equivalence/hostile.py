@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 MOST = 200_000  # elements of one set of inputs; beyond it the time is better spent on more sets
+ENOUGH = 4_000  # elements; of fewer, a family is drawn four times
 SIZES = (1, 5, 67, 131)  # none divides another, the large ones are no multiple of any vector's length
 
 PLAIN = ("normal", "x100", "x1e-3", "+1000", "uniform", "ties", "zeros", "-0", "ones", "wide")
@@ -29,8 +30,8 @@ UNSTEADY = {
     "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "TopK", "MaxPool", "GlobalMaxPool", "MaxRoiPool",
     "NonMaxSuppression", "Unique", "Hardmax",
 }  # fmt: skip
-# Whether these give 0 or -0 depends on the lane too.
-UNSIGNED = {*UNSTEADY, "Max", "Min", "Clip"}
+# Whether these give 0 or -0 depends on the lane, or on the order of what they choose from.
+UNSIGNED = {*UNSTEADY, "Max", "Min", "Clip", "Where"}
 # With integers of a size at will these would ask for all memory, or never end.
 _GREEDY = {"Range", "Tile", "Expand", "ConstantOfShape", "Resize", "Upsample", "Loop", "Pad", "OneHot", "Reshape"}
 
@@ -59,13 +60,13 @@ class Attack:
         exact: bool = False,
     ) -> None:
         self.captures = sorted(captures, key=count)
-        self.base = self.captures[0]
+        self.base = [self.captures[0], *(run for run in self.captures if count(run) <= ENOUGH)][-1]
         self.steady = UNSTEADY.isdisjoint(operators)
         self.greedy = not _GREEDY.isdisjoint(operators)
         self.domain = dict(domain or {})
         self.seed = seed
         self.exact = exact
-        halves = np.arange(-20, 21) / 2.0
+        halves = np.concatenate([np.arange(-20, 21) / 2.0, np.arange(-11, 12, 2) / 4.0, np.arange(-7, 8, 2) / 8.0])
         near = [np.nextafter(np.float32(b), np.float32(to)) for b in bounds for to in (-np.inf, np.inf)]
         self.ties = np.unique(np.concatenate([halves, np.asarray([*bounds, *near], np.float64)]))
 
@@ -83,21 +84,22 @@ class Attack:
         return [name for name in names if name in (*SHORT, *WHOLE)] if count(self.base) > MOST else names
 
     def __iter__(self) -> Iterator[tuple[str, Feeds]]:
+        times = 4 if count(self.base) < ENOUGH // 2 else 1
         for family in self.families():
-            yield family, self._fill(family, self.base)
+            for i in range(1 if family in _CONSTANT else times):
+                yield family, self._fill(family, self.base, i)
         for i, shaped in enumerate(self._resized()):
             yield "size", self._fill("normal", shaped, i)
 
     def _fill(self, family: str, like: Feeds, number: int = 0) -> Feeds:
-        feeds = {}
+        feeds: Feeds = {}
         for name, value in like.items():
             rng = np.random.default_rng([self.seed, number, zlib.crc32(f"{family} {name}".encode())])
             if isinstance(value, list):
                 feeds[name] = [self._array(family, v, rng) for v in value]
-            else:
-                feeds[name] = self._array(family, value, rng)
-            if name in self.domain and feeds[name].dtype.kind == "f":
-                feeds[name] = _within(feeds[name], *self.domain[name])
+                continue
+            made = self._array(family, value, rng)
+            feeds[name] = _within(made, *self.domain[name]) if name in self.domain and made.dtype.kind == "f" else made
         return feeds
 
     def _array(self, family: str, like: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -162,12 +164,12 @@ def _follow(vector: Sequence[int], symbol: Sequence[int], size: int) -> int | No
 def _within(values: np.ndarray, low: float, high: float) -> np.ndarray:
     if np.isfinite(low) or np.isfinite(high):
         values = np.nan_to_num(values, nan=0.0)
-    return np.clip(values, values.dtype.type(low), values.dtype.type(high))
+    return np.asarray(np.clip(values, values.dtype.type(low), values.dtype.type(high)))
 
 
 def _floats(family: str, shape: tuple[int, ...], rng: np.random.Generator, ties: np.ndarray) -> np.ndarray:
     if family in _CONSTANT:
-        return np.full(shape, _CONSTANT[family], np.float32)
+        return np.full(shape, _CONSTANT[family])
     if family == "ties":
         return rng.choice(ties, shape)
     if family == "uniform":
@@ -178,7 +180,7 @@ def _floats(family: str, shape: tuple[int, ...], rng: np.random.Generator, ties:
     if family in _SCALES:
         return np.asarray(values * np.float64(_SCALES[family]))
     if family == "+1000":
-        return values + 1000
+        return np.asarray(values + 1000)
     if family == "max":
         return np.asarray(np.copysign(3.4028235e38 * (1 - 0.1 * rng.random(shape)), values))
     if family in STRANGE:

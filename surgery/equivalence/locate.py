@@ -49,6 +49,18 @@ def first_difference(
     return None
 
 
+def where_it_stops(before: Subject, after: Subject, node: str) -> Difference | None:
+    """The place at which `after` does not run: the output of its node `node`, by the name in the copy."""
+    failed = next((n for n in after.proto.graph.node if n.name == node and n.output), None)
+    if failed is None:
+        return None
+    name = failed.output[0]
+    maker = next((n for n in before.proto.graph.node if name in n.output), None)
+    was = "" if maker is None else f"{maker.op_type} {before.explain(maker.name)}"
+    where = after.explain(failed.name)
+    return Difference(name, where, float("inf"), before=was, after=f"{failed.op_type} {where}: it does not run")
+
+
 def _difference(name: str, gap: Distance, before: Subject, after: Subject, node_a: Any, node_b: Any) -> Difference:
     where = before.explain(node_a.name)
     return Difference(

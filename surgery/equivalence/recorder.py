@@ -57,8 +57,8 @@ class Recorder:
     def _record(self, names: list[str]) -> None:
         via = {port.name: port.via for port in self.subject.inputs}
         fed = [{via.get(name, name): value for name, value in feeds.items()} for feeds in self.feeds]
-        for kept, feeds in zip(self._kept, fed, strict=True):
-            kept.update((name, feeds[name]) for name in names if name in feeds)
+        for kept, given in zip(self._kept, fed, strict=True):
+            kept.update((name, given[name]) for name in names if name in given)
         made = [name for name in names if name not in (fed[0] if fed else {})]
         weights = [name for name in made if name in self.subject.weights]
         for name in weights:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,9 @@ import numpy as np
 from onnx import TensorProto
 
 from surgery.equivalence import repro
-from surgery.equivalence.arbiter import Arbiter, Gap, Tolerance, compare
+from surgery.equivalence.arbiter import CLOSE, Arbiter, Gap, Tolerance, compare
 from surgery.equivalence.claims import settle
-from surgery.equivalence.congruence import Claim, Congruence, draws
+from surgery.equivalence.congruence import Congruence, draws
 from surgery.equivalence.cuts import Cut, Half, guards, port_of
 from surgery.equivalence.hostile import LOOSE, UNSIGNED, Attack, count
 from surgery.equivalence.pairing import Pairs
@@ -106,7 +106,7 @@ class SiteVerifier:
         pairs: Pairs,
         feeds: Sequence[Feeds],
         *,
-        tolerance: Tolerance = Tolerance(),
+        tolerance: Tolerance = CLOSE,
         changes: bool = False,
         domain: Mapping[str, tuple[float, float]] | None = None,
         seed: int = 0,
@@ -342,7 +342,9 @@ class _Judge:
 def _varied(feeds: Sequence[Feeds]) -> list[Feeds]:
     """At most `RUNS` of the sets of inputs, the smallest first, those of shapes not seen yet preferred."""
     ordered = sorted(feeds, key=count)
-    seen, first, rest = set(), [], []
+    seen: set[object] = set()
+    first: list[Feeds] = []
+    rest: list[Feeds] = []
     for fed in ordered:
         shape = tuple((name, np.shape(value)) for name, value in sorted(fed.items()) if not isinstance(value, list))
         (rest if shape in seen else first).append(fed)

@@ -15,6 +15,8 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
+from surgery.equivalence.pace import Pace
+
 MEMORY_SHARE = 0.7  # of what is available, for the data of this process
 
 
@@ -23,9 +25,9 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "wb", buffering=-1)
     os.dup2(2, 1)  # what others print goes where errors go, which the parent keeps
     requests: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
+    pace = Pace()
+    threading.Thread(target=_listen, args=(sys.stdin.buffer, requests, pace), daemon=True).start()
     limit_memory()
-    os.nice(5)  # the parent edits meanwhile, and is waited for
     from surgery.equivalence.examiner import Examiner, Settings
 
     examiner: Examiner | None = None
@@ -33,7 +35,7 @@ def main() -> None:
         verb, arguments = requests.get()
         try:
             if verb == "baseline":
-                examiner = Examiner(Settings(**arguments), lambda text: _send(replies, "progress", text))
+                examiner = Examiner(Settings(**arguments), lambda text: _send(replies, "progress", text), pace)
                 examiner.baseline()
                 _send(replies, "done", None)
             else:
@@ -45,11 +47,14 @@ def main() -> None:
             _send(replies, *_worded(error))
 
 
-def _listen(source: BinaryIO, requests: queue.SimpleQueue[tuple[str, dict[str, Any]]]) -> None:
+def _listen(source: BinaryIO, requests: queue.SimpleQueue[tuple[str, dict[str, Any]]], pace: Pace) -> None:
     """Take requests in; end the process at once when the parent is gone, whatever runs."""
     try:
         while True:
-            requests.put(pickle.load(source))
+            verb, arguments = pickle.load(source)
+            if verb == "compare":
+                pace.hurry.set()
+            requests.put((verb, arguments))
     except (EOFError, pickle.UnpicklingError, OSError):
         os._exit(0)
 

@@ -1,0 +1,30 @@
+"""Run site verification on a pair of models; for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from surgery.equivalence.arbiter import Tolerance
+from surgery.equivalence.pairing import pair
+from surgery.equivalence.probes import Prober
+from surgery.equivalence.session import Session
+from surgery.equivalence.sites import SiteReport, SiteVerifier
+from surgery.equivalence.subject import Subject
+from tests.planted.pairs import Case
+
+
+def verify(case: Case, folder: Path, repro: Path | None = None) -> SiteReport:
+    """Verify the sites of a case; its files go to `folder`."""
+    subjects = []
+    for name, proto in zip(("before", "after"), case.models(), strict=True):
+        onnx.save(proto, folder / f"{name}.onnx")
+        subjects.append(Subject.read(folder / f"{name}.onnx"))
+    before, after = subjects
+    session, prober = Session(before), Prober(before, 0)
+    cases = prober.guesses() or prober.search(lambda feeds, seconds: session.run(feeds, seconds=seconds))
+    assert cases, prober.error
+    tolerance = Tolerance(atol=case.atol, exact=case.exact)
+    feeds = [probe.feeds for probe in cases]
+    return SiteVerifier(before, after, pair(before, after, "name"), feeds, tolerance=tolerance, repro=repro).run()
