@@ -44,7 +44,8 @@ class Pass:
         options: values for the annotated fields.
 
     Raises:
-        BadInput: an option that the pass lacks, or a value of another type.
+        BadInput: an option that the pass lacks, or a value of another type; or one that it needs
+            is not given.
     """
 
     operator: ClassVar[str | tuple[str, ...]] = ()
@@ -59,6 +60,9 @@ class Pass:
                 has = f"it has {', '.join(fields)}" if fields else "it has none"
                 raise BadInput(f"pass {self.name!r} has no option {name!r}", cure=has)
             setattr(self, name, check(value, fields[name], f"option {name!r} of pass {self.name!r}"))
+        for name in fields:
+            if not hasattr(self, name):
+                raise BadInput(f"pass {self.name!r} needs option {name!r}")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

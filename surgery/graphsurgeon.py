@@ -36,13 +36,14 @@ def run(model: ir.Model, apply: Callable[[Any], int]) -> tuple[ir.Model, int]:
             f"onnx-graphsurgeon can't be loaded: {error}", cure="pip install 'onnx-surgery[graphsurgeon]'"
         ) from error
     before = ir.to_proto(model)
+    for value in (*before.graph.input, *before.graph.output):
+        kind = value.type.WhichOneof("value")
+        if kind not in ("tensor_type", "sequence_type", None):
+            raise Refused(f"onnx-graphsurgeon does not read this model: {value.name!r} is of {kind}")
     try:
         graph = gs.import_onnx(before)
     except Exception as error:  # of its own, and of protobuf
-        raise Refused(
-            f"onnx-graphsurgeon does not read this model: {type(error).__name__}: {error}",
-            cure="it knows tensors alone, no sequences and no optional values",
-        ) from error
+        raise Refused(f"onnx-graphsurgeon does not read this model: {type(error).__name__}: {error}") from error
     places = int(apply(graph))
     if not places:
         return model, 0
@@ -80,7 +81,6 @@ def _carry_graph(old: onnx.GraphProto, new: onnx.GraphProto) -> None:
     _carry_values({v.name: v for v in (*old.value_info, *old.output)}, new.value_info)
     there = {v.name for v in (*new.value_info, *new.output)}
     new.value_info.extend(v for v in old.value_info if v.name in made and v.name not in there)
-    produced = {name for node in old.node for name in node.output}
     tensors = {t.name: t for t in old.initializer}
     for tensor in new.initializer:
         if tensor.name in tensors:
@@ -91,7 +91,6 @@ def _carry_graph(old: onnx.GraphProto, new: onnx.GraphProto) -> None:
     known = made | held | {t.name for t in unused}
     del new.quantization_annotation[:]
     new.quantization_annotation.extend(a for a in old.quantization_annotation if a.tensor_name in known)
-    assert produced is not None
     nodes = {_key(node): node for node in old.node}
     for node in new.node:
         same = nodes.get(_key(node))

@@ -29,7 +29,7 @@ from surgery import losses, wire
 from surgery.draft import Draft, writable
 from surgery.errors import BadInput
 from surgery.losses import subgraphs
-from surgery.reading import Origin, data_file, open_model, open_proto
+from surgery.reading import Mapped, Origin, data_file, open_model, open_proto
 from surgery.sound import proto_tensors, quoted
 
 Put = Callable[[Any], None]  # puts another tensor in the place of one
@@ -270,16 +270,30 @@ class _Bulk:
         if array is None:
             yield inline
             return
-        for mapped in self._origin.files if self._origin else ():
-            at = mapped.offset(array)
-            if at is not None:
-                yield from mapped.chunks(at, len(self))
-                return
-        yield array.reshape(-1).view(np.uint8).data
+        found = self._place()
+        if found is None:
+            yield array.reshape(-1).view(np.uint8).data
+        else:
+            mapped, at = found
+            yield from mapped.chunks(at, len(self))
 
     def copy(self, file: BinaryIO) -> None:
-        for chunk in self.chunks():
-            file.write(chunk)
+        found = self._place()
+        if found is None:
+            file.writelines(self.chunks())
+        else:
+            mapped, at = found
+            mapped.copy(at, len(self), file)
+
+    def _place(self) -> tuple[Mapped, int] | None:
+        """The file of the model's origin that the weight lies in, and where."""
+        array = self._array() if self._origin else None
+        if self._origin is not None and array is not None:
+            for mapped in self._origin.files:
+                at = mapped.offset(array)
+                if at is not None:
+                    return mapped, at
+        return None
 
     def _array(self) -> np.ndarray | None:
         """The weight as an array that has its bytes, if there is one without a copy."""

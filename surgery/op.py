@@ -21,7 +21,7 @@ from surgery.errors import Refused
 from surgery.views import Skip, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from surgery.edit import Edit
 
@@ -132,12 +132,18 @@ class Op:
         """How many nodes `values` need, once what is constant is folded."""
         return len(self._edit.needed(self._nodes, [None if v is None else v.ir for v in values]))
 
-    def finish(self, values: Sequence[Value | None]) -> list[ir.Value | None]:
-        """Put the nodes that `values` need into the graph, constants folded; see `Edit.settle`."""
+    def finish(self, values: Sequence[Value | None], instead: Collection[ir.Node] = ()) -> list[ir.Value | None]:
+        """Put the nodes that `values` need into the graph, constants folded; see `Edit.settle`.
+
+        Raises:
+            ValueError: one of them reads what a node of `instead`, which is to go, gives.
+        """
         settled = self._edit.settle(self._nodes, [None if v is None else v.ir for v in values], self._at)
         for node in self._nodes:
             if node.graph is not None:
                 self._opsets.setdefault(node.domain, node.version or 1)
+                if any(v is not None and v.producer() in instead for v in node.inputs):
+                    raise ValueError(f"{node.op_type} reads what it replaces")
         return settled
 
     def _operands(self, newest: onnx.defs.OpSchema, op_type: str, inputs: Sequence[Operand]) -> list[Value | None]:

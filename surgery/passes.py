@@ -70,7 +70,7 @@ def _operators(model: ir.Model, one: Pass, report: PassReport) -> None:
                 if isinstance(values, Left):
                     report.skipped.append(Skip(name, str(values)))
                     continue
-                edit.replace(node, op.finish(values))
+                edit.replace(node, op.finish(values, [node]))
             report.places += 1
             report.at.append(name)
     edit.shapes.forget()
@@ -138,7 +138,7 @@ def _place(
             return
         if order is not None:
             order.make_room(match.ir)
-        edit.substitute([v.ir for v in match.outputs], op.finish(values), last)
+        edit.substitute([v.ir for v in match.outputs], op.finish(values, match.ir), last)
         edit.remove(match.ir)
     report.places += 1
     report.at.append(name)

@@ -7,6 +7,7 @@ gives the mapped files with it, for those who want the weights as arrays.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -69,15 +70,39 @@ class Mapped:
         if self.file is None:
             yield self.data[first:last].data
             return
+        self._check()
+        # Read, not touched through the mapping: pages of a mapping count as our memory.
+        for at in range(first, last, _CHUNK):
+            yield os.pread(self.file.fileno(), min(_CHUNK, last - at), at)
+
+    def copy(self, first: int, count: int, file: BinaryIO) -> None:
+        """Write `count` bytes from `first` on to `file`, within the system where it can.
+
+        Raises:
+            BadInput: the file was written to since it was opened.
+        """
+        if self.file is None or not hasattr(os, "sendfile"):
+            file.writelines(self.chunks(first, count))
+            return
+        self._check()
+        file.flush()
+        last = first + count
+        while first < last:
+            sent = os.sendfile(file.fileno(), self.file.fileno(), first, last - first)
+            if not sent:
+                self._check()
+                raise OSError(errno.EIO, "the file ended while it was copied", str(self.path))
+            first += sent
+        file.seek(0, os.SEEK_END)  # tell the file object where the system has come to
+
+    def _check(self) -> None:
+        assert self.file is not None
         if _stamp(self.file) != self.stamp:
             raise BadInput(
                 "the file was written to while it was in use",
                 where=str(self.path),
                 cure="load the model again; to change a file in use, replace it by a new one",
             )
-        # Read, not touched through the mapping: pages of a mapping count as our memory.
-        for at in range(first, last, _CHUNK):
-            yield os.pread(self.file.fileno(), min(_CHUNK, last - at), at)
 
 
 @dataclass

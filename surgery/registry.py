@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import ast
 import functools
+import glob
 import importlib
 import importlib.util
+import os
+import sys
 import typing
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from surgery.errors import BadInput, Missing, SurgeryError
+from surgery.errors import BadInput, Missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +42,10 @@ class Option(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A rewrite that the registry holds."""
+    """A rewrite that the registry holds.
+
+    ``error`` says why its file can't be read; it is listed nevertheless, for it may be asked for.
+    """
 
     name: str
     kind: str
@@ -49,11 +54,12 @@ class Entry(NamedTuple):
     page: str
     contract: str
     options: tuple[Option, ...]
+    error: str = ""
 
     @property
     def summary(self) -> str:
         """The first line of the page."""
-        return self.page.strip().partition("\n")[0]
+        return (self.error or self.page.strip()).partition("\n")[0]
 
 
 @functools.cache
@@ -64,8 +70,8 @@ def entries() -> dict[str, Entry]:
         BadInput: two rewrites have one name; both files are named.
     """
     found: dict[str, Entry] = {}
-    for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: p.name):
-        for module, file in _modules(point.value):
+    for package in _announced():
+        for module, file in _modules(package):
             entry = _read(module, file)
             if entry is None:
                 continue
@@ -122,11 +128,21 @@ def build(name: str, options: dict[str, Any]) -> Pass:
 
 
 def load(entry: Entry) -> type[Pass]:
-    """Import a rewrite and return its class."""
+    """Import a rewrite and return its class.
+
+    Raises:
+        Missing: something that it imports is not installed.
+        BadInput: the file can't be read, or is no rewrite.
+    """
+    if entry.error:
+        raise BadInput(entry.error, where=str(entry.file))
     try:
         module = importlib.import_module(entry.module)
     except ImportError as error:
         raise Missing(f"{entry.kind} {entry.name!r} can't be loaded: {error}", where=str(entry.file)) from error
+    except Exception as error:  # it is another's code
+        what = f"{entry.kind} {entry.name!r} can't be loaded: {type(error).__name__}: {error}"
+        raise BadInput(what, where=str(entry.file)) from error
     from surgery.authoring import Pass
 
     classes = [
@@ -135,13 +151,41 @@ def load(entry: Entry) -> type[Pass]:
         if isinstance(c, type) and issubclass(c, Pass) and c is not Pass and c.__module__ == module.__name__
     ]
     if len(classes) != 1:
-        raise SurgeryError(f"the file defines {len(classes)} passes, not one", where=str(entry.file))
+        raise BadInput(f"the file defines {len(classes)} passes, not one", where=str(entry.file))
+    try:
+        classes[0].fields()
+    except Exception as error:  # of reading the annotations
+        raise BadInput(f"the options of {entry.name!r} can't be read: {error}", where=str(entry.file)) from error
     return classes[0]
 
 
 def resolve(passes: Sequence[str | Pass]) -> list[Pass]:
     """Passes given by name or as objects."""
     return [make(p) if isinstance(p, str) else p for p in passes]
+
+
+def _announced() -> list[str]:
+    """The packages that installed distributions announce in the group.
+
+    Read from their ``entry_points.txt`` (PyPA entry points specification): importlib.metadata
+    does the same, and takes longer to import than all else that ``surgery list`` does.
+    """
+    packages: dict[str, None] = {}
+    seen: set[str] = set()
+    for folder in sys.path:
+        for file in sorted(glob.glob(f"{glob.escape(folder or '.')}/*.*-info/entry_points.txt")):
+            distribution = os.path.basename(os.path.dirname(file)).partition("-")[0].lower()
+            if distribution in seen:
+                continue  # an older copy further down the path
+            seen.add(distribution)
+            with open(file, encoding="utf-8") as text:
+                group = ""
+                for line in map(str.strip, text):
+                    if line.startswith("["):
+                        group = line.strip("[] ")
+                    elif group == GROUP and "=" in line and not line.startswith("#"):
+                        packages[line.partition("=")[2].partition(":")[0].partition("[")[0].strip()] = None
+    return sorted(packages)
 
 
 def _modules(package: str) -> Iterator[tuple[str, Path]]:
@@ -160,8 +204,9 @@ def _read(module: str, file: Path) -> Entry | None:
     try:
         source = file.read_text(encoding="utf-8")
         tree = ast.parse(source)
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
-        raise BadInput(f"can't be read: {error}", where=str(file)) from error
+    except (OSError, SyntaxError, ValueError) as error:  # not to be read; no Python; no text
+        kind = "rewriter" if module.rpartition(".")[0].endswith(".functions") else "pass"
+        return Entry(_name(file), kind, module, file, "", "", (), error=f"can't be read: {error}")
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):
             continue
@@ -172,18 +217,23 @@ def _read(module: str, file: Path) -> Entry | None:
         for item in node.body:
             if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
                 kind = ast.unparse(item.annotation)
-                if kind.startswith("ClassVar"):
-                    continue
                 default = ast.unparse(item.value) if item.value is not None else ""
+                if item.target.id == "contract" and default:
+                    contract = default
+                if kind.removeprefix("typing.").startswith("ClassVar") or item.target.id.startswith("_"):
+                    continue
                 comment = lines[item.lineno - 1].partition("  # ")[2]
                 options.append(Option(item.target.id, kind, default, comment))
             elif isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "contract":
                 contract = ast.unparse(item.value)
         # A module's docstring stands at the margin, and to clean one takes the import of inspect.
         page = (ast.get_docstring(tree, clean=False) or "").strip() or ast.get_docstring(node) or ""
-        name = file.stem.replace("_", "-")
-        return Entry(name, kinds[0], module, file, page, contract, tuple(options))
+        return Entry(_name(file), kinds[0], module, file, page, contract, tuple(options))
     return None
+
+
+def _name(file: Path) -> str:
+    return file.stem.replace("_", "-")
 
 
 def _parse(text: str, kind: Any, what: str) -> Any:

@@ -154,11 +154,12 @@ class _Pair:
     ) -> None:
         self.graphs = one, other
         self.versions = versions
+        self.inner = outer is not None
         self.same: dict[str, str] = dict(outer or {})
         self.same.update(zip((v.name for v in one.input), (v.name for v in other.input), strict=False))
         self.makers = [{name: n for n in g.node for name in n.output if name} for g in self.graphs]
         self.constants = [_constants(g) for g in self.graphs]
-        self.paired: dict[int, onnx.NodeProto] = {}
+        self.outside: list[tuple[str, str]] = []  # what is read from the graphs around
 
     def difference(self) -> str:
         one, other = self.graphs
@@ -186,9 +187,12 @@ class _Pair:
                 self.same[a] = b
                 continue
             one, other = self.makers[0].get(a), self.makers[1].get(b)
+            if one is None and other is None and self.inner:
+                self.outside.append((a, b))
+                continue
             if one is None or other is None:
                 return f"{a!r} is not {b!r}"
-            if why := self.nodes(one, other):
+            if why := self.nodes(one, other, stack):
                 return why
             for x, y in zip(one.output, other.output, strict=True):
                 self.same[x] = y
@@ -197,8 +201,8 @@ class _Pair:
             stack += zip(one.input, other.input, strict=True)
         return ""
 
-    def nodes(self, one: onnx.NodeProto, other: onnx.NodeProto) -> str:
-        """Compare two nodes by themselves."""
+    def nodes(self, one: onnx.NodeProto, other: onnx.NodeProto, more: list[tuple[str, str]]) -> str:
+        """Compare two nodes by themselves; `more` gets what their sub-graphs read."""
         if (one.domain, one.op_type) != (other.domain, other.op_type):
             return f"{one.output[0]!r} comes from {one.op_type}, where {other.op_type} was wanted"
         where = f"{one.op_type} ({one.output[0]!r})"
@@ -212,8 +216,10 @@ class _Pair:
         for name, value in ours.items():
             wish = theirs[name]
             if isinstance(value, onnx.GraphProto) and isinstance(wish, onnx.GraphProto):
-                if why := _Pair(value, wish, self.versions, self.same).difference():
+                inner = _Pair(value, wish, self.versions, self.same)
+                if why := inner.difference():
                     return f"{name} of {where}: {why}"
+                more += inner.outside
             elif value != wish:
                 return f"{name} of {where} is {_show(value)}, where {_show(wish)} was wanted"
         return ""

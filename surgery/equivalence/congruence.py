@@ -31,6 +31,7 @@ Scope = MutableMapping[str, int]  # the class of every tensor that is in sight, 
 
 ABSENT = 0  # the class of an optional input that is not given
 
+_COMMUTE = {"Add", "Mul", "And", "Or", "Xor", "Equal"}  # bit for bit, unlike Max of 0 and -0
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
 
@@ -81,6 +82,8 @@ class Keys:
         """
         domain = _domain(node.domain)
         inputs = [self._read(name, scope) for name in _trimmed(node.input)]
+        if node.op_type in _COMMUTE and not domain:
+            inputs.sort()
         outputs = tuple(bool(name) for name in _trimmed(node.output))
         callee = (domain, node.op_type, node.overload)
         if callee in dialect.functions:

@@ -195,7 +195,7 @@ class Cut:
             made.append(copy)
             labels.append(side.subject.explain(node.name))
         made.append(helper.make_node("Identity", [names[own.root]], [OUTPUT], name=f"n{len(made)}"))
-        return made, constants, [*labels, OUTPUT]
+        return made, constants, [*labels, f"{OUTPUT} of the cut"]
 
     def _half(self, side: Side, own: Cone, ports: Mapping[int, Port]) -> Half:
         nodes, constants, labels = self._nodes(side, own)

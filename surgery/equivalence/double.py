@@ -103,7 +103,7 @@ class Double:
             with np.errstate(all="ignore"):
                 if self._evaluator is None:
                     self._evaluator = ReferenceEvaluator(doubled(self._half), new_ops=[BatchNormalization, Conv])
-                value = list(self._evaluator.run(None, {name: _wide(v) for name, v in feeds.items()}))[0]
+                value = next(iter(self._evaluator.run(None, {n: _wide(v) for n, v in feeds.items()})))
         except Exception:  # what the evaluator lacks or gets wrong shows as an error of any type
             return None
         return value if isinstance(value, np.ndarray) and value.dtype == np.float64 else None

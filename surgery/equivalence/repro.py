@@ -83,7 +83,10 @@ def _complete(half: Half) -> onnx.ModelProto:
         name = tensor.name
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             tensor.CopyFrom(numpy_helper.from_array(read_weight(tensor, half.folder), name))
+    taken: set[str] = set()
     for node, label in zip(proto.graph.node, half.labels, strict=True):
-        node.name = label
+        if label not in taken:  # two of one name are refused; the rest keeps its number
+            node.name = label
+            taken.add(label)
     del proto.graph.output[1:]
-    return proto
+    return onnx.shape_inference.infer_shapes(proto)  # which gives the output its type

@@ -7,6 +7,7 @@ before anything is imported that may print. Arrays stay here; only reports trave
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import queue
@@ -28,6 +29,7 @@ def main() -> None:
     pace = Pace()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests, pace), daemon=True).start()
     limit_memory()
+    gc.set_threshold(100_000, 50, 100)  # nearly all of what imports make stays
     from surgery.equivalence.examiner import Examiner, Settings
 
     examiner: Examiner | None = None

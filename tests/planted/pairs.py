@@ -36,6 +36,7 @@ class Case:
     functions: tuple[str, str] = ("", "")
     exact: bool = False
     atol: float = 0.0
+    domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def models(self) -> tuple[onnx.ModelProto, onnx.ModelProto]:
         """The two models."""

@@ -83,8 +83,10 @@ class BorderForZeros(Wrong):
 
     def rewrite(self, op, node):
         x, grid = node.inputs
-        return op.GridSample(x, grid, mode="linear", padding_mode="border") if op.opset >= 20 else op.call(
-            "GridSample", [x, grid], {"mode": "bilinear", "padding_mode": "border"}
+        return (
+            op.GridSample(x, grid, mode="linear", padding_mode="border")
+            if op.opset >= 20
+            else op.call("GridSample", [x, grid], {"mode": "bilinear", "padding_mode": "border"})
         )
 
 

@@ -12,7 +12,7 @@ from surgery.equivalence.probes import Prober
 from surgery.equivalence.session import Session
 from surgery.equivalence.sites import SiteReport, SiteVerifier
 from surgery.equivalence.subject import Subject
-from tests.planted.pairs import Case
+from planted.pairs import Case
 
 
 def verify(case: Case, folder: Path, repro: Path | None = None) -> SiteReport:
@@ -27,4 +27,5 @@ def verify(case: Case, folder: Path, repro: Path | None = None) -> SiteReport:
     assert cases, prober.error
     tolerance = Tolerance(atol=case.atol, exact=case.exact)
     feeds = [probe.feeds for probe in cases]
-    return SiteVerifier(before, after, pair(before, after, "name"), feeds, tolerance=tolerance, repro=repro).run()
+    pairs = pair(before, after, "name")
+    return SiteVerifier(before, after, pairs, feeds, tolerance=tolerance, domain=case.domain, repro=repro).run()

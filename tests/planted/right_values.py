@@ -1,0 +1,176 @@
+"""Of the rewrites of `right`: those of elementwise operators, integers, recurrence, control flow and lookups."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planted.pairs import Case, floats, ints, scalar
+from planted.parts import (
+    AXES,
+    GATES,
+    IMAGE,
+    LONG,
+    LSTM,
+    PLAIN,
+    QUANT,
+    ROWS,
+    branch,
+    elementwise,
+    function,
+    integers,
+    loop,
+    scan,
+)
+
+RIGHT_VALUES = [
+    # ---- elementwise
+    elementwise("sigmoid-by-exp", "y = Sigmoid (a)", "m = Neg (a) e = Exp (m) p = Add (e, one) y = Div (one, p)"),
+    elementwise(
+        "tanh-by-sigmoid",
+        "y = Tanh (a)",
+        "b = Mul (a, two) s = Sigmoid (b) t = Mul (s, two) y = Sub (t, one)",
+        atol=1e-6,
+    ),
+    elementwise(
+        "hardswish-spelled-out",
+        "y = HardSwish (a)",
+        "b = Add (a, three) c = Clip (b, zero, six) m = Mul (a, c) y = Div (m, six)",
+    ),
+    elementwise("division-by-product", "y = Div (a, three)", "k = Div (one, three) y = Mul (a, k)"),
+    elementwise("re-associated-sums", "b = Add (a, three) y = Add (b, six)", "k = Add (three, six) y = Add (a, k)"),
+    elementwise("re-associated-products", "b = Mul (a, three) y = Mul (b, six)", "k = Mul (three, six) y = Mul (a, k)"),
+    elementwise("commuted", "b = Tanh (a) y = Add (a, b)", "b = Tanh (a) y = Add (b, a)", exact=True),
+    elementwise("sub-by-add", "y = Sub (a, three)", "n = Neg (three) y = Add (a, n)", exact=True),
+    elementwise("double-negation", "b = Neg (a) c = Neg (b) y = Relu (c)", "y = Relu (a)", exact=True),
+    elementwise("square-by-pow", "y = Mul (a, a)", "y = Pow (a, two)"),
+    elementwise("clip-by-min-and-max", "y = Clip (a, zero, six)", "b = Max (a, zero) y = Min (b, six)", exact=True),
+    elementwise("relu-twice", "b = Relu (a) y = Relu (b)", "y = Relu (a)", exact=True),
+    elementwise("abs-by-max", "y = Abs (a)", "n = Neg (a) y = Max (a, n)"),
+    elementwise("neg-by-sub", "y = Neg (a)", "y = Sub (zero, a)"),
+    elementwise("power-of-two", "y = Div (a, two)", "y = Mul (a, half)", exact=True),
+    elementwise(
+        "where-for-max",
+        "p = Greater (a, three) y = Where (p, a, three)",
+        "p = Greater (a, three) n = Not (p) y = Where (n, three, a)",
+        exact=True,
+    ),
+    elementwise(
+        "softplus-in-safety",
+        "y = Softplus (a)",
+        "m = Relu (a) b = Abs (a) n = Neg (b) e = Exp (n) p = Add (e, one) l = Log (p) y = Add (m, l)",
+    ),
+    elementwise("ties-away", "y = Floor (a)", "n = Neg (a) c = Ceil (n) y = Neg (c)", exact=True),
+    Case("all-names-new", "elementwise", PLAIN, LONG, "q0 = Relu (x) q1 = Tanh (q0) q2 = Sigmoid (q1) y = Neg (q2)"),
+    Case("names-changed-over", "elementwise", PLAIN, LONG, "b = Relu (x) c = Tanh (b) a = Sigmoid (c) y = Neg (a)"),
+    Case(
+        "root-of-a-square",
+        "elementwise",
+        PLAIN,
+        "r = Relu (x) q = Mul (r, r) y = Sqrt (q)",
+        "r = Relu (x) y = Relu (r)",
+    ),
+    # ---- integers
+    integers("shift-for-product", "a = Add (x, x) y = Add (a, a)", "y = Mul (x, four)", four=np.asarray(4, np.int64)),
+    integers(
+        "floor-of-negatives",
+        "m = Mod (x, three) d = Sub (x, m) y = Div (d, three)",
+        "m = Mod (x, three) d = Sub (x, m) n = Neg (d) q = Div (n, three) y = Neg (q)",
+        three=np.asarray(3, np.int64),
+    ),
+    # ---- recurrent, control flow, functions
+    Case(
+        "initial-states-written",
+        "recurrent",
+        LSTM,
+        "y, h = GRU <hidden_size = 6> (x, wg, rg, bg)",
+        'y, h = GRU <hidden_size = 6, linear_before_reset = 0, direction = "forward"> (x, wg, rg, bg)',
+        "",
+        {k: v for k, v in GATES.items() if k.endswith("g")},
+    ),
+    Case(
+        "branch-respelled",
+        "branches",
+        PLAIN,
+        branch("t = Mul (x, two)"),
+        branch("t = Add (x, x)"),
+        constants={"bound": scalar(9), "two": scalar(2)},
+    ),
+    Case(
+        "branch-renamed",
+        "branches",
+        PLAIN,
+        branch("t = Mul (x, two)"),
+        branch("u = Mul (x, two) t = Identity (u)"),
+        constants={"bound": scalar(9), "two": scalar(2)},
+    ),
+    Case(
+        "loop-respelled",
+        "loops",
+        "(float[n, c] x, int64 count) => (float[n, c] y)",
+        loop("next = Add (acc, x)"),
+        loop("n1 = Neg (x) next = Sub (acc, n1)"),
+        constants={"two": scalar(2), "go": np.asarray(True)},
+    ),
+    Case(
+        "scan-respelled",
+        "scans",
+        "(float[t, c] x) => (float[t, c] y)",
+        scan("next = Add (state, row) out = Tanh (next)"),
+        scan("next = Add (row, state) q = Add (row, state) out = Tanh (q)"),
+        constants=AXES,
+    ),
+    Case(
+        "function-inlined",
+        "functions",
+        PLAIN,
+        "a = my.leak <slope = 0.1> (x) y = Neg (a)",
+        "a = LeakyRelu <alpha = 0.1> (x) y = Neg (a)",
+        functions=(function("y = LeakyRelu <alpha : float = @slope> (x)"), ""),
+    ),
+    Case(
+        "function-respelled",
+        "functions",
+        PLAIN,
+        "a = my.leak <slope = 0.1> (x) y = Neg (a)",
+        "a = my.leak <slope = 0.1> (x) y = Neg (a)",
+        functions=(
+            function("y = LeakyRelu <alpha : float = @slope> (x)"),
+            function("z = Identity (x) w = LeakyRelu <alpha : float = @slope> (z) y = Identity (w)"),
+        ),
+    ),
+    # ---- quantised, sampling, lookups
+    Case(
+        "zero-point-of-0",
+        "quantised",
+        PLAIN,
+        "q = QuantizeLinear (x, scale, none) y = DequantizeLinear (q, scale, none)",
+        "q = QuantizeLinear (x, scale) y = DequantizeLinear (q, scale)",
+        constants=QUANT,
+    ),
+    Case(
+        "resize-by-sizes",
+        "sampling",
+        IMAGE,
+        'y = Resize <mode = "nearest"> (x, roi, scales)',
+        's = Shape (x) z = Mul (s, twice) y = Resize <mode = "nearest"> (x, roi, none, z)',
+        constants={"roi": floats(), "none": floats(), "scales": floats(1, 1, 2, 2), "twice": ints(1, 1, 2, 2)},
+    ),
+    Case(
+        "gather-by-slice",
+        "lookups",
+        ROWS,
+        "y = Gather <axis = 1> (x, two)",
+        "y = Slice (x, two, three, one)",
+        constants={"two": ints(2), "three": ints(3), "one": ints(1)},
+    ),
+    Case(
+        "wrapped-index",
+        "lookups",
+        "(int64[n] x) => (float[n, 4] y)",
+        "y = Gather (table, x)",
+        "p = Less (x, zero) s = Add (x, size) i = Where (p, s, x) y = Gather (table, i)",
+        "",
+        {"table": (12, 4)},
+        {"zero": np.asarray(0, np.int64), "size": np.asarray(12, np.int64)},
+    ),
+]

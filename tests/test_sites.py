@@ -1,0 +1,161 @@
+"""Site verification catches what is wrong in a corner, refuses nothing that is right, and says what it saw."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+from _sites import verify
+from planted.corner import WRONG
+from planted.pairs import Case, scalar
+from planted.parts import CONV, HEAD, MAP, PLAIN, STEM
+from planted.right import RIGHT
+
+BY_NAME = {case.name: case for case in (*WRONG, *RIGHT)}
+NOT_REACHED = {"softmax-behind-tanh", "root-of-a-square"}  # right only for what comes there
+
+
+def test_there_are_enough():
+    assert len(WRONG) >= 60
+    assert len(RIGHT) >= 60
+    assert len({case.kind for case in WRONG}) >= 12
+    assert len({case.name for case in WRONG}) == len(WRONG)
+
+
+@pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name)
+def test_wrong_is_caught(case, tmp_path):
+    report = verify(case, tmp_path)
+    assert report.sites.verdict == "different"
+    first = next(finding for finding in report.findings if finding.outcome == "different")
+    assert first.tensor.split(" ")[0] == case.tensor
+
+
+@pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
+def test_right_is_not_refused(case, tmp_path):
+    report = verify(case, tmp_path)
+    assert report.sites.verdict == "equal", report.findings
+    outcomes = {finding.outcome for finding in report.findings}
+    assert outcomes == ({"not reached"} if case.name in NOT_REACHED else set())
+    assert report.sites.verified == report.sites.count - len(report.findings)
+
+
+@pytest.mark.parametrize("name", ["commuted", "shared-branch", "identities-gone", "dead-branch", "branch-renamed"])
+def test_what_is_congruent_is_no_claim(name, tmp_path):
+    report = verify(BY_NAME[name], tmp_path)
+    assert report.sites.count == 0
+    assert report.evidence == {}
+
+
+def test_all_names_lost_need_few_claims(tmp_path):
+    after = "q = Conv <pads = [1, 1, 1, 1]> (x, w1, b1) k = Max (q, zero) y = Conv <pads = [1, 1, 1, 1]> (k, w2, b2)"
+    case = Case("lost", "convolutions", MAP, STEM + "r = Relu (c)" + HEAD, after, "", CONV, {"zero": scalar(0)})
+    report = verify(case, tmp_path)
+    # By its values k is r, and what follows is congruent then.
+    assert (report.sites.count, report.sites.verdict) == (1, "equal")
+
+
+def test_a_fault_among_lost_names_is_found_where_it_is(tmp_path):
+    after = "q = Conv <pads = [1, 1, 1, 1]> (x, w1, b1) k = LeakyRelu (q) y = Conv <pads = [1, 1, 1, 1]> (k, w2, b2)"
+    report = verify(Case("lost", "convolutions", MAP, STEM + "r = Relu (c)" + HEAD, after, "", CONV), tmp_path)
+    assert report.sites.verdict == "different"
+    assert report.findings[0].tensor == "y"
+
+
+def test_evidence_is_counted_by_family(tmp_path):
+    report = verify(BY_NAME["sigmoid-by-exp"], tmp_path)
+    assert report.sites.count == report.sites.structures == report.sites.verified == 1
+    assert {"real", "normal", "nan", "inf", "ties", "size", "1e30"} <= set(report.evidence)
+    assert set(report.evidence.values()) == {1}
+
+
+def test_sites_of_one_structure_are_attacked_once(tmp_path):
+    before = " ".join(f"a{i + 1} = Relu (a{i})" for i in range(6)).replace("(a0)", "(x)") + " y = Neg (a6)"
+    before, after = (
+        " ".join(f"h{i} = Tanh ({'x' if i == 0 else f'r{i - 1}'}) r{i} = {op}" for i in range(4)) + " y = Neg (r3)"
+        for op in ("Relu (h{})", "Max (h{}, zero)")
+    )
+    for i in range(4):
+        before, after = (text.replace("(h{}", f"(h{i}", 1) for text in (before, after))
+    report = verify(Case("kinds", "elementwise", PLAIN, before, after, "", {}, {"zero": scalar(0)}), tmp_path)
+    assert (report.sites.count, report.sites.structures, report.sites.verified) == (4, 1, 4)
+    assert report.evidence["normal"] == 1
+
+
+def test_a_counterexample_from_the_inputs_is_a_proof(tmp_path):
+    (finding,) = verify(BY_NAME["softmax-without-maximum"], tmp_path).findings
+    assert finding.proved
+    assert finding.family == "x100"
+    assert finding.before == "Softmax y"
+    assert finding.after == "Div y"
+
+
+def test_outside_of_the_domain_nothing_is_promised(tmp_path):
+    case = BY_NAME["products-merged"]
+    assert verify(replace(case, domain={}), tmp_path).sites.verdict == "different"
+    assert verify(case, tmp_path).sites.verdict == "equal"
+
+
+def test_a_domain_holds_for_inner_tensors(tmp_path):
+    # The grid is made within the cut: what takes it outside of the domain is no evidence.
+    case = BY_NAME["outside-of-the-grid"]
+    inner = {
+        "before": 'g = Mul (grid, k) y = GridSample <padding_mode = "zeros"> (x, g)',
+        "after": 'h = Mul (k, grid) z = Add (h, nought) y = GridSample <padding_mode = "border"> (x, z)',
+        "constants": {"k": scalar(0.5), "nought": scalar(0)},
+    }
+    case = replace(case, **inner)
+    assert verify(case, tmp_path).sites.verdict == "different"
+    report = verify(replace(case, domain={"grid": (-0.5, 0.5), "X": (-1e30, 1e30)}), tmp_path)
+    assert report.sites.verdict in ("equal", "unverified")
+
+
+def test_random_operators_are_excluded_in_words(tmp_path):
+    before = "u = RandomNormalLike (x) v = RandomNormalLike (x) a = Add (x, u) y = Mul (a, v)"
+    after = "u = RandomNormalLike (x) v = RandomUniformLike (x) a = Add (x, u) y = Mul (a, v)"
+    report = verify(Case("random", "random", PLAIN, before, after), tmp_path)
+    assert {finding.outcome for finding in report.findings} == {"random"}
+    assert any("random operators" in note for note in report.notes)
+
+
+def test_tolerance_is_that_of_the_contract(tmp_path):
+    case = BY_NAME["tanh-by-sigmoid"]
+    assert verify(replace(case, atol=0.0), tmp_path).sites.verdict == "different"
+    assert verify(case, tmp_path).sites.verdict == "equal"
+
+
+@pytest.mark.parametrize("name", ["neg-by-sub", "division-by-product"])
+def test_exact_asks_for_the_same_bits(name, tmp_path):
+    assert verify(replace(BY_NAME[name], exact=True), tmp_path).sites.verdict == "different"
+
+
+def test_a_reproduction_needs_numpy_and_onnxruntime_alone(tmp_path):
+    (finding,) = verify(BY_NAME["seldom-branch"], tmp_path, repro=tmp_path / "repro").findings
+    folder = tmp_path / "repro" / "y"
+    assert finding.repro == str(folder)
+    assert {path.name for path in folder.iterdir()} == {"before.onnx", "after.onnx", "inputs.npz", "show.py"}
+    for name in ("before.onnx", "after.onnx"):
+        onnx.checker.check_model(onnx.load(folder / name))
+    assert max(finding.nodes) <= 10
+    code = "import sys; sys.modules['onnx'] = sys.modules['surgery'] = None; import runpy; runpy.run_path(sys.argv[1])"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder / "show.py")], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "largest difference:" in done.stdout
+    assert float(done.stdout.split("largest difference:")[1]) == pytest.approx(finding.max_abs, rel=1e-3)
+
+
+def test_large_weights_stay_in_their_files(tmp_path):
+    weights = {"w1": (64, 3, 3, 3), "b1": (64,), "w2": (4, 64, 3, 3), "b2": (4,)}
+    case = replace(BY_NAME["one-weight-off-by-1e-3"], weights=weights, changed={})
+    assert verify(case, tmp_path).sites.count == 0
+    stale = case.models()[0].graph.initializer
+    changed = {t.name: onnx.numpy_helper.to_array(t).copy() for t in stale if t.name == "w2"}
+    changed["w2"][3, 63, 2, 2] += np.float32(0.5)
+    assert verify(replace(case, changed=changed), tmp_path).sites.verdict == "different"
