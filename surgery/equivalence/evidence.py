@@ -43,7 +43,12 @@ def faulty(subject: Subject, name: str, share: float, seed: int) -> np.ndarray:
     # Drawing a sign for each of millions takes longer than the run; a prime count of them, repeated,
     # falls in step with no axis.
     factors = (1 + share * (rng.integers(0, 2, 8191) * 2 - 1)).astype(weight.dtype)
-    return np.asarray(weight * np.resize(factors, weight.shape))
+    flat = weight.reshape(-1)
+    wrong = np.empty(flat.shape, flat.dtype)
+    whole = flat.size - flat.size % factors.size
+    np.multiply(flat[:whole].reshape(-1, factors.size), factors, out=wrong[:whole].reshape(-1, factors.size))
+    np.multiply(flat[whole:], factors[: flat.size - whole], out=wrong[whole:])
+    return wrong.reshape(weight.shape)
 
 
 def plant(

@@ -22,10 +22,12 @@ from onnx import TensorProto
 
 from surgery.equivalence import repro
 from surgery.equivalence.arbiter import CLOSE, Arbiter, Gap, Tolerance, compare
+from surgery.equivalence.blame import culprit
 from surgery.equivalence.claims import settle
 from surgery.equivalence.congruence import Congruence, draws
 from surgery.equivalence.cuts import Cut, Half, guards, port_of
 from surgery.equivalence.hostile import LOOSE, UNSIGNED, Attack, count
+from surgery.equivalence.inferred import Inferred
 from surgery.equivalence.pairing import Pairs
 from surgery.equivalence.recorder import Feeds, Recorder, Source, deadline
 from surgery.equivalence.session import Failed
@@ -90,7 +92,9 @@ class SiteVerifier:
         before: the model before.
         after: the model after.
         pairs: their inputs and outputs.
-        feeds: inputs that the model before runs on; every free axis should vary over them.
+        feeds: inputs of the model before; every free axis should vary over them.
+        runs: it runs on them. Else values inside are drawn, on inferred shapes, and names that
+            lie are not found out.
         tolerance: what may differ.
         changes: results may move; shapes and dtypes must hold.
         domain: by the name of a formal input of an operator, between what values a promise holds.
@@ -106,6 +110,7 @@ class SiteVerifier:
         pairs: Pairs,
         feeds: Sequence[Feeds],
         *,
+        runs: bool = True,
         tolerance: Tolerance = CLOSE,
         changes: bool = False,
         domain: Mapping[str, tuple[float, float]] | None = None,
@@ -124,25 +129,24 @@ class SiteVerifier:
         self.match = Congruence(before, after, pairs)
         self.shared: set[int] = set()
         chosen = _varied(feeds)
-        self.source: Source = Recorder(before, chosen, self.left)
-        self._settling = chosen[:2]
+        self.source: Source = Recorder(before, chosen, self.left) if runs else Inferred(before, chosen, seed)
+        self._settling = chosen[:2] if runs else []
 
     def run(self) -> SiteReport:
         """Verify all claims."""
         start = time.monotonic()
-        if self.match.claims:
+        if self._settling and (self.match.claims or self.match.fresh):
             self._settle()
         self.shared = self.match.shared
         cuts = [Cut.of(self.match, claim, self.shared) for claim in self.match.claims]
         kinds = self._kinds(cuts)
-        outcomes: Counter[Outcome] = Counter()
-        for finding in self._judge(kinds):
-            outcomes[finding.outcome] += 1
-            if finding.outcome != "equal":
-                self.report.findings.append(finding)
-        order = {str(claim): i for i, claim in enumerate(self.match.claims)}
-        self.report.findings.sort(key=lambda finding: order[finding.tensor])
-        self._sum_up(len(cuts), len(kinds), outcomes)
+        findings = self._judge(kinds)
+        order = {claim: i for i, claim in enumerate(self.match.claims)}
+        ordered = sorted(findings, key=lambda pair: order[pair[0].claim])
+        self.report.findings = [finding for _, finding in ordered if finding.outcome != "equal"]
+        failed = {id(cut) for cut, finding in findings if finding.outcome not in ("equal", "not reached")}
+        held = sum(failed.isdisjoint(map(id, cuts)) for cuts in kinds)
+        self._sum_up(len(cuts), len(kinds), held, Counter(finding.outcome for _, finding in ordered))
         self.report.evidence = dict(self.evidence)
         self.report.seconds = time.monotonic() - start
         return self.report
@@ -153,13 +157,13 @@ class SiteVerifier:
         before = Recorder(self.match.before, self._settling, self.left)
         settle(self.match, before, Recorder(self.match.after, theirs, self.left))
 
-    def _sum_up(self, claims: int, kinds: int, outcomes: Mapping[Outcome, int]) -> None:
+    def _sum_up(self, claims: int, kinds: int, held: int, outcomes: Mapping[Outcome, int]) -> None:
         verdict: Verdict = "changed" if self.changes else "equal"
         if outcomes.get("unverified"):
             verdict = "unverified"
         if outcomes.get("different"):
             verdict = "different"
-        self.report.sites = Sites(claims, kinds, outcomes.get("equal", 0), verdict)
+        self.report.sites = Sites(claims, kinds, held, verdict)
         if outcomes.get("not reached"):
             self.report.notes.append(
                 f"{outcomes['not reached']} claims hold only on values that the model was seen to reach"
@@ -212,28 +216,31 @@ class SiteVerifier:
 
     # ---- judging ----------------------------------------------------------------------------
 
-    def _judge(self, kinds: list[list[Cut]]) -> Iterator[Finding]:
+    def _judge(self, kinds: list[list[Cut]]) -> list[tuple[Cut, Finding]]:
         """One finding a claim."""
-        jobs = [(cut, i == 0) for cuts in kinds for i, cut in enumerate(cuts)]
-        firsts = [cuts[0] for cuts in kinds for _ in cuts]
-        suspects = list(self.pool.map(lambda job: self._try(*job), jobs))
-        by_kind = {id(cut): suspect for (cut, first), suspect in zip(jobs, suspects, strict=True) if first}
-        for (cut, _), first, suspect in zip(jobs, firsts, suspects, strict=True):
-            leader = by_kind[id(first)]
-            if suspect is None and isinstance(leader, Suspect) and leader.family != "real":
-                suspect = leader  # what fails on hostile values fails for the whole kind, if it comes there
-            if suspect is None:
-                yield Finding(str(cut.claim), "equal", "")
-            elif isinstance(suspect, Finding):
-                yield suspect
-            else:
-                yield self._believe(cut, suspect)
+        jobs = [(cut, cut is cuts[0]) for cuts in kinds for cut in cuts]
+        results = dict(zip((id(cut) for cut, _ in jobs), self.pool.map(lambda job: self._try(*job), jobs), strict=True))
+        findings = []
+        for cuts in kinds:
+            leader = results[id(cuts[0])]
+            for cut in cuts:
+                result = results[id(cut)]
+                if result is None and isinstance(leader, Suspect) and leader.family != "real":
+                    result = leader  # what fails on hostile values fails for the whole kind, if it comes there
+                if result is None:
+                    result = Finding(str(cut.claim), "equal", "")
+                findings.append((cut, result if isinstance(result, Finding) else self._believe(cut, result)))
+        return findings
 
     def _believe(self, cut: Cut, suspect: Suspect) -> Finding:
         """Widen a cut that fails on values that no run gave, and judge what is left."""
         narrow, shown = cut, suspect
         for widened in range(WIDENINGS + 1):
-            if (suspect.family == "real" and self.source.real) or cut.whole:
+            if suspect.family == "real" or cut.whole:
+                if suspect.family == "real" and (other := culprit(cut, self._holds)):
+                    again = self._try(other, hostile=False)
+                    if isinstance(again, Suspect):
+                        return self._found(other, again, "different", proved=True)
                 return self._found(narrow, shown, "different", proved=True, widened=widened)
             wider = cut.widened(self.shared) if widened < WIDENINGS and self.left() > 0 else None
             if wider is None:
@@ -246,6 +253,9 @@ class SiteVerifier:
                 break
             suspect = again
         return self._found(narrow, shown, "different", widened=widened)
+
+    def _holds(self, cut: Cut) -> bool:
+        return self._try(self._feedable(self._capture([cut])[0]), hostile=False) is None
 
     def _found(
         self, cut: Cut, suspect: Suspect, outcome: Outcome, *, proved: bool = False, widened: int = 0
@@ -276,7 +286,7 @@ class SiteVerifier:
             return Finding(tensor, "random", "it rests on random operators")
         captures, ports = self._captures(cut), self._ports(cut)
         if len(ports) < len(cut.inputs) or (cut.inputs and not captures):
-            return Finding(tensor, "unverified", "no run gave values for its inputs")
+            return Finding(tensor, "unverified", "nothing tells the values or shapes of its inputs")
         try:
             halves = cut.halves(ports)
             trial = Trial(*halves, guards(cut, halves[0], self.domain), self.left)
@@ -303,7 +313,7 @@ class SiteVerifier:
 
     def _values(self, captures: list[dict[str, Any]], trial: Trial, hostile: bool) -> Iterator[tuple[str, Feeds]]:
         for feeds in captures or [{}]:
-            yield "real", feeds
+            yield "real" if self.source.real else "drawn", feeds
         if hostile and captures and captures[0] and self.left() > 0:
             inside = {name: limits for name, limits in trial.guards.items() if name.startswith("x")}
             yield from Attack(captures, trial.operators, _bounds(trial), inside, self.seed, self.tolerance.exact)

@@ -1,0 +1,79 @@
+"""Values for inner tensors of a model that does not run, or is too large to: drawn, on inferred shapes.
+
+Floats are drawn; whole numbers and booleans are left out, for most are sizes and indices that
+only a run could tell. A cut that has one as input goes on through what makes it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from surgery.equivalence.recorder import Feeds
+from surgery.equivalence.session import Values
+from surgery.equivalence.subject import Subject
+
+_FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
+
+
+class Inferred:
+    """Draws values on the shapes that onnx infers for given inputs; see `recorder.Source`.
+
+    Args:
+        subject: the model.
+        feeds: inputs that it should take, by its names; each gives a set of shapes.
+        seed: of all chance.
+        most: elements of one tensor; larger ones are left out, and what makes them is looked at.
+    """
+
+    real = False
+
+    def __init__(self, subject: Subject, feeds: Sequence[Feeds], seed: int = 0, most: int = 1 << 22) -> None:
+        via = {port.name: port.via for port in subject.inputs}
+        self._subject = subject
+        self._feeds = [{via.get(name, name): value for name, value in fed.items()} for fed in feeds]
+        self._types = [_infer(subject, fed) for fed in self._feeds]
+        self._seed, self._most = seed, most
+
+    def values(self, names: Iterable[str]) -> Sequence[Values]:
+        """The same for the same name and run, whenever asked for."""
+        wanted = list(dict.fromkeys(names))
+        return [dict(self._draw(run, wanted)) for run in range(len(self._feeds))]
+
+    def _draw(self, run: int, names: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+        for name in names:
+            if name in self._feeds[run]:
+                yield name, self._feeds[run][name]
+            elif name in self._subject.weights:
+                yield name, self._subject.weight(name)
+            elif (known := self._types[run].get(name)) and known[0] in _FLOATS:
+                elem, shape = known
+                if int(np.prod(shape, dtype=np.int64)) <= self._most:
+                    rng = np.random.default_rng([self._seed, run, zlib.crc32(name.encode())])
+                    drawn = rng.standard_normal(shape, np.float32)
+                    yield name, np.asarray(drawn, helper.tensor_dtype_to_np_dtype(elem))
+
+
+def _infer(subject: Subject, feeds: Feeds) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Element type and shape of each tensor whose every axis is known."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(subject.proto)
+    for value in proto.graph.input:
+        if isinstance(fed := feeds.get(value.name), np.ndarray):
+            elem = value.type.tensor_type.elem_type
+            value.CopyFrom(helper.make_tensor_value_info(value.name, elem, fed.shape))
+    try:
+        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
+    except onnx.shape_inference.InferenceError:  # the sizes do not suit the model
+        return {}
+    types = {}
+    for value in inferred.value_info:
+        tensor = value.type.tensor_type
+        dims = tensor.shape.dim
+        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in dims):
+            types[value.name] = tensor.elem_type, tuple(d.dim_value for d in dims)
+    return types
