@@ -78,9 +78,10 @@ class Op:
         newest = spelling.schema(op_type, None)
         if newest is None or newest.deprecated:
             raise TypeError(f"there is no standard operator {op_type!r}")
-        unknown = sorted(set(attributes) - set(newest.attributes))
+        known = spelling.kinds(op_type, None)
+        unknown = sorted(attributes.keys() - known.keys())
         if unknown:
-            has = ", ".join(sorted(newest.attributes)) or "none"
+            has = ", ".join(sorted(known)) or "none"
             raise TypeError(f"{op_type} of opset {newest.since_version} has no attribute {unknown[0]!r}; it has {has}")
         if len(inputs) > newest.max_input:
             raise TypeError(
@@ -184,22 +185,15 @@ class Op:
 
     def _check(self, node: ir.Node) -> None:
         """Refuse a type that the operator does not take, or give, at this opset."""
-        for values, formal in (
-            (node.inputs, spelling.types(node.op_type, self.opset)),
-            (node.outputs, spelling.results(node.op_type, self.opset)),
-        ):
-            for i, value in enumerate(values if formal else ()):
-                element = None if value is None else self._edit.shapes.element(value)
-                if element is None:
-                    continue
-                name = spelling.type_name(element)
-                if f"tensor({name})" not in formal[min(i, len(formal) - 1)]:
-                    verb = "take" if values is node.inputs else "give"
-                    raise Refused(
-                        f"{node.op_type} of opset {self.opset} does not {verb} {name}",
-                        where=self._base,
-                        cure="convert the model to a newer opset first",
-                    )
+        element = self._edit.shapes.element
+        inputs = tuple(None if v is None else element(v) for v in node.inputs)
+        wrong = spelling.wrong_type(node.op_type, self.opset, inputs, tuple(map(element, node.outputs)))
+        if wrong:
+            raise Refused(
+                f"{node.op_type} of opset {self.opset} does not {wrong}",
+                where=self._base,
+                cure="convert the model to a newer opset first",
+            )
 
 
 def _cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -82,12 +82,11 @@ def _fitting(op_type: str, opset: int, inputs: Inputs, attributes: dict[str, Any
     old, new = schema(op_type, opset), schema(op_type, None)
     if old is None or new is None or old.deprecated:
         return None
+    has = kinds(op_type, opset)
     # An attribute that the older version lacks can be left out if it has its default.
-    kept = {
-        k: v for k, v in attributes.items() if k in old.attributes or k not in new.attributes or v != _default(new, k)
-    }
+    kept = {k: v for k, v in attributes.items() if k in has or k not in kinds(op_type, None) or v != _default(new, k)}
     given = max((i for i, x in enumerate(inputs, 1) if x is not None), default=0)
-    return kept if set(kept) <= set(old.attributes) and given <= old.max_input else None
+    return kept if kept.keys() <= has.keys() and given <= old.max_input else None
 
 
 @cache
@@ -115,25 +114,34 @@ def parameters(op_type: str) -> list[tuple[str, np.dtype | None]]:
 
 
 @cache
-def types(op_type: str, opset: int) -> list[set[str]]:
-    """For every formal input the types that it takes at an opset."""
-    found = schema(op_type, opset)
-    return [set(formal.types) for formal in found.inputs] if found else []
+def kinds(op_type: str, opset: int | None) -> dict[str, str]:
+    """The types of an operator's attributes (``INTS``) by name, at an opset or of its newest version."""
+    found: Any = schema(op_type, opset)
+    return {name: attribute.type.name for name, attribute in found.attributes.items()} if found else {}
 
 
 @cache
-def results(op_type: str, opset: int) -> list[set[str]]:
-    """For every formal output the types that it can have at an opset."""
+def wrong_type(
+    op_type: str, opset: int, inputs: tuple[ir.DataType | None, ...], outputs: tuple[ir.DataType | None, ...]
+) -> str:
+    """Which of the element types, as far as they are known, the operator does not have at an opset; or nothing."""
     found = schema(op_type, opset)
-    return [set(formal.types) for formal in found.outputs] if found else []
+    for verb, given, formal in (
+        ("take", inputs, found.inputs if found else []),
+        ("give", outputs, found.outputs if found else []),
+    ):
+        for i, element in enumerate(given if formal else ()):
+            if element is not None and f"tensor({_type_name(element)})" not in formal[min(i, len(formal) - 1)].types:
+                return f"{verb} {_type_name(element)}"
+    return ""
 
 
 def typed(op_type: str, opset: int, attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes as the operator has them: 1 for a float is 1.0, and an empty list has its type."""
-    found = schema(op_type, opset)
+    known = kinds(op_type, opset)
     made: dict[str, Any] = {}
     for name, value in attributes.items():
-        kind = _name(found.attributes[name].type) if found and name in found.attributes else ""
+        kind = known.get(name, "")
         plain = _PLAIN.get(kind.removesuffix("S"))
         if plain is not None:
             try:
@@ -143,10 +151,6 @@ def typed(op_type: str, opset: int, attributes: dict[str, Any]) -> dict[str, Any
             value = ir.Attr(name, ir.AttributeType[kind], value)
         made[name] = value
     return made
-
-
-def _name(kind: Any) -> str:
-    return str(kind.name)
 
 
 _PLAIN: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING": str}
@@ -159,10 +163,9 @@ def outputs(op_type: str) -> int:
     return max(newest.min_output, 1) if newest else 1
 
 
-@cache
-def type_name(dtype: ir.DataType) -> str:
-    """A dtype as schemas write it, ``float16`` in ``tensor(float16)``."""
-    return dtype.name.lower()
+def _type_name(element: ir.DataType) -> str:
+    """An element type as schemas write it, ``float16`` in ``tensor(float16)``."""
+    return element.name.lower()
 
 
 def _default(found: defs.OpSchema, name: str) -> Any:
@@ -221,7 +224,7 @@ def _said(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
         return _constant(op, op_type, inputs, attributes, count)
     body, new = schema(op_type, version), schema(op_type, None)
     assert body is not None and new is not None
-    if set(attributes) <= set(new.attributes) and len(inputs) <= new.max_input:
+    if attributes.keys() <= kinds(op_type, None).keys() and len(inputs) <= new.max_input:
         return op.call(op_type, inputs, {**attributes, "outputs": count})
     kept = _fitting(op_type, op.opset, inputs, attributes)
     return None if kept is None else op.emit(op_type, inputs, kept, count)

@@ -146,5 +146,3 @@ def defaults(domain: str, op_type: str, opset: int) -> dict[str, Any]:
             pass
         _defaults[key] = found
     return _defaults[key]
-
-

@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
-from surgery.equivalence.subject import Tap
+from surgery.equivalence.subject import Subject, Tap, all_nodes
 
 DEAD = 1e-6  # a float output that stays below this says nothing, its own or by rounding
 ILL = 1e-3  # an output that rounding moves by this share of its largest element says nothing
@@ -258,3 +259,21 @@ def tied(tap: Tap, logits: np.ndarray, before: Any, after: Any, rule: Rule, floo
     peak = float(np.abs(logits[np.isfinite(logits)].astype(np.float64)).max(initial=0.0))
     gap = np.abs(left.astype(np.float64) - right)
     return bool((gap <= 2 * rule.allowance(size, peak, floor)).all())
+
+
+def precision(subject: Subject | None) -> str:
+    """The float type of the widest rounding that takes part: a key of `RULES`."""
+    if subject is None:
+        return "float"
+    graph = subject.proto.graph
+    elems = {port.elem for port in (*subject.inputs, *subject.outputs)}
+    elems |= {tensor.data_type for tensor in subject.weights.values()}
+    elems |= {a.i for node in all_nodes(graph) if node.op_type == "Cast" for a in node.attribute if a.name == "to"}
+    for code, name in (
+        (TensorProto.BFLOAT16, "bfloat16"),
+        (TensorProto.FLOAT16, "float16"),
+        (TensorProto.FLOAT, "float"),
+    ):
+        if code in elems:
+            return name
+    return "double" if TensorProto.DOUBLE in elems else "float"

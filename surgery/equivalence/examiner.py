@@ -8,21 +8,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto
 
-from surgery.equivalence.compare import EXACT, REFERENCE, RULES, Distance, Rule, distance
+from surgery.equivalence.compare import EXACT, REFERENCE, RULES, Distance, Rule, distance, precision
 from surgery.equivalence.evidence import SHARE, Fault, plant
 from surgery.equivalence.judge import Floors, Judge
 from surgery.equivalence.locate import first_difference, where_it_stops
 from surgery.equivalence.pace import Pace
 from surgery.equivalence.pairing import Pairs, pair, renamed
 from surgery.equivalence.probes import Case, Prober, nan_share
+from surgery.equivalence.promise import Promise
 from surgery.equivalence.reference import evidence, hold
 from surgery.equivalence.session import Failed, Session, Values
 from surgery.equivalence.sizes import MAX_SECONDS
 from surgery.equivalence.stages import Stages
-from surgery.equivalence.subject import Subject, all_nodes
+from surgery.equivalence.subject import Subject
 from surgery.equivalence.userdata import check_probe, parse_probe, read_cases
+from surgery.equivalence.verdicts import Asked, enter, verify_sites
 from surgery.errors import BadInput
 from surgery.report import Evidence, OutputReport, Verification
 
@@ -64,6 +65,7 @@ class Examiner:
         self.prober: Prober | None = None
         self.shapes: list[dict[str, list[int]]] = []  # that the user asks for
         self.cases: list[Case] = []
+        self.bound: list[Case] = []  # at the dims that the last model after fixes
         self.stored: list[Case] = []  # of the reference
         self.faults: list[Fault] = []
         self.floors: Floors | None = None
@@ -227,8 +229,10 @@ class Examiner:
 
     # ---- the model after --------------------------------------------------------------------
 
-    def compare(self, path: Path, *, exact: bool, changes: bool, locate: bool) -> Verification:
-        """Run the model `path` on what the model before ran on, and judge.
+    def compare(
+        self, path: Path, *, exact: bool, changes: bool, locate: bool, promise: Promise | None = None
+    ) -> Verification:
+        """Run the model `path` on what the model before ran on, and judge; with a `promise`, its sites too.
 
         Raises:
             BadInput: `path` is no readable model.
@@ -249,13 +253,19 @@ class Examiner:
             result.notes.append(f"the runtime does not load the model after: {error}")
             if not self.refused and self.subject:  # it did load the one before
                 result.verdict = "different"
-            return result
-        if self.cases:
-            self._against_before(result, after, session, pairs, exact, changes, locate)
-        if self.stored:
-            self._against_stored(result, session, pairs, changes)
-        elif not self.cases:
-            result.notes.append(self.refused or "there is nothing to compare with")
+                return result
+        else:
+            if self.cases:
+                self._against_before(result, after, session, pairs, exact, changes, locate)
+            if self.stored:
+                self._against_stored(result, session, pairs, changes)
+            elif not self.cases:
+                result.notes.append(self.refused or "there is nothing to compare with")
+        if promise and self.subject:
+            self.progress("verifying sites")
+            feeds = [case.feeds for case in (*self.cases, *self.bound)]
+            asked = Asked(exact, changes, self.settings.seed, self._left())
+            enter(verify_sites(self.subject, after, pairs, feeds, promise, asked), result)
         if time.monotonic() > self.end:
             result.notes.append(f"the budget of {self.settings.budget:g} s is spent")
         return result
@@ -276,7 +286,8 @@ class Examiner:
         cases = list(self.cases)
         if pairs.narrower:
             run = self.session.run
-            cases += self.prober.bound(after.inputs, lambda feeds, limit: run(feeds, seconds=limit))
+            self.bound = self.prober.bound(after.inputs, lambda feeds, limit: run(feeds, seconds=limit))
+            cases += self.bound
 
         def one(case: Case) -> tuple[Case, Values | Failed]:
             try:
@@ -375,24 +386,6 @@ class Examiner:
 def extras(subject: Subject) -> list[str]:
     """The tensors to fetch besides the outputs: logits and conditions."""
     return list(dict.fromkeys([*(tap.tensor for tap in subject.taps), *subject.conditions]))
-
-
-def precision(subject: Subject | None) -> str:
-    """The float type of the widest rounding that takes part: a key of `RULES`."""
-    if subject is None:
-        return "float"
-    graph = subject.proto.graph
-    elems = {port.elem for port in (*subject.inputs, *subject.outputs)}
-    elems |= {tensor.data_type for tensor in subject.weights.values()}
-    elems |= {a.i for node in all_nodes(graph) if node.op_type == "Cast" for a in node.attribute if a.name == "to"}
-    for code, name in (
-        (TensorProto.BFLOAT16, "bfloat16"),
-        (TensorProto.FLOAT16, "float16"),
-        (TensorProto.FLOAT, "float"),
-    ):
-        if code in elems:
-            return name
-    return "double" if TensorProto.DOUBLE in elems else "float"
 
 
 def _note_weak(result: Verification) -> None:

@@ -83,11 +83,15 @@ class Attack:
             names += WHOLE[:1] if self.greedy else WHOLE
         return [name for name in names if name in (*SHORT, *WHOLE)] if count(self.base) > MOST else names
 
-    def __iter__(self) -> Iterator[tuple[str, Feeds]]:
+    def hostile(self) -> Iterator[tuple[str, Feeds]]:
+        """Inputs of every family, at the sizes of a run."""
         times = 4 if count(self.base) < ENOUGH // 2 else 1
         for family in self.families():
             for i in range(1 if family in _CONSTANT else times):
                 yield family, self._fill(family, self.base, i)
+
+    def resized(self) -> Iterator[tuple[str, Feeds]]:
+        """Normal inputs, at sizes that no run had."""
         for i, shaped in enumerate(self._resized()):
             yield "size", self._fill("normal", shaped, i)
 

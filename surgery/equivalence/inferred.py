@@ -7,17 +7,35 @@ only a run could tell. A cut that has one as input goes on through what makes it
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
 from onnx import helper
 
+from surgery.equivalence.probes import Prober
 from surgery.equivalence.recorder import Feeds
 from surgery.equivalence.session import Values
 from surgery.equivalence.subject import Subject
 
+_SIZES = ((2, 64, 12), (1, 96, 24), (3, 32, 16))  # batch, picture, sequence
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
+
+
+def guesses(subject: Subject, seed: int = 0, given: Sequence[Mapping[str, Sequence[int]]] = ()) -> list[Feeds]:
+    """Inputs that a model may take, at three sizes that differ in every free axis; nothing is run.
+
+    Args:
+        subject: the model.
+        seed: of all chance.
+        given: the user's own shapes, in place of guessed ones.
+    """
+    prober = Prober(subject, seed, given)
+    if not (cases := prober.guesses()):
+        symbols = prober.symbols
+        prober.found = [(symbols, symbols.all(batch, size, length)) for batch, size, length in _SIZES]
+        cases = [prober.case(i, "normal") for i in range(len(_SIZES))]
+    return [case.feeds for case in cases]
 
 
 class Inferred:

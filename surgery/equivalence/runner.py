@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import surgery.errors
+from surgery.equivalence.promise import Promise
 from surgery.errors import BadInput, SurgeryError
 from surgery.report import OutputReport, Verification
 
@@ -114,6 +115,7 @@ class Verifier:
         changes: bool = False,
         locate: bool = False,
         strict: bool = False,
+        promise: Promise | None = None,
     ) -> Verification:
         """Compare a model with the one before; may be called again with others.
 
@@ -123,6 +125,7 @@ class Verifier:
             changes: results may move; shapes and dtypes must hold.
             locate: on a difference, look for the first tensor that differs.
             strict: raise where inputs or outputs do not pair; else that is a difference.
+            promise: of the places that were rewritten; given, they are verified one by one, too.
 
         Returns:
             The verdict and what it rests on. A child that crashed, ran out of memory or out
@@ -131,7 +134,8 @@ class Verifier:
         Raises:
             BadInput: a model or the user's data can't be used.
         """
-        arguments = {"path": Path(after).absolute(), "exact": exact, "changes": changes, "locate": locate}
+        arguments: dict[str, Any] = {"path": Path(after).absolute(), "exact": exact, "changes": changes}
+        arguments |= {"locate": locate, "promise": promise}
         self.start()
         try:
             if not self._ready:
@@ -262,15 +266,16 @@ def verify(
     after: str | os.PathLike[str],
     *,
     exact: bool = False,
+    promise: Promise | None = None,
     **settings: Any,
 ) -> Verification:
-    """Compare two models; `settings` are those of `Verifier`.
+    """Compare two models; `settings` are those of `Verifier`, `exact` and `promise` of its `compare`.
 
     Raises:
         BadInput: a model or the user's data can't be used, or inputs or outputs do not pair.
     """
     with Verifier(before, **settings) as verifier:
-        return verifier.compare(after, exact=exact, locate=True, strict=True)
+        return verifier.compare(after, exact=exact, locate=True, strict=True, promise=promise)
 
 
 def verify_reference(model: str | os.PathLike[str], reference: str | os.PathLike[str], **settings: Any) -> Verification:

@@ -128,7 +128,8 @@ class SiteVerifier:
         self.evidence: Counter[str] = Counter()
         self.match = Congruence(before, after, pairs)
         self.shared: set[int] = set()
-        chosen = _varied(feeds)
+        self.sizes = not pairs.narrower  # else the model after takes no others
+        chosen = _varied([fed for fed in feeds if self.sizes or _fit(fed, after, pairs)])
         self.source: Source = Recorder(before, chosen, self.left) if runs else Inferred(before, chosen, seed)
         self._settling = chosen[:2] if runs else []
 
@@ -316,7 +317,10 @@ class SiteVerifier:
             yield "real" if self.source.real else "drawn", feeds
         if hostile and captures and captures[0] and self.left() > 0:
             inside = {name: limits for name, limits in trial.guards.items() if name.startswith("x")}
-            yield from Attack(captures, trial.operators, _bounds(trial), inside, self.seed, self.tolerance.exact)
+            attack = Attack(captures, trial.operators, _bounds(trial), inside, self.seed, self.tolerance.exact)
+            yield from attack.hostile()
+            if self.sizes:
+                yield from attack.resized()
 
 
 class _Judge:
@@ -347,6 +351,16 @@ class _Judge:
             if self._arbiter.accepts(feeds, old, new):
                 return Gap(gap.max_abs, gap.scale)
         return gap
+
+
+def _fit(feeds: Feeds, after: Subject, pairs: Pairs) -> bool:
+    """Whether the model after, which fixes dims that were free, takes these inputs."""
+    ports = {pairs.inputs[port.name]: port for port in after.inputs}
+    return all(
+        port.dims is None
+        or all(not isinstance(d, int) or d == n for d, n in zip(port.dims, np.shape(feeds[name]), strict=False))
+        for name, port in ports.items()
+    )
 
 
 def _varied(feeds: Sequence[Feeds]) -> list[Feeds]:
