@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+from planted.pairs import Case
 
 from surgery.equivalence.arbiter import Tolerance
 from surgery.equivalence.pairing import pair
@@ -12,7 +13,6 @@ from surgery.equivalence.probes import Prober
 from surgery.equivalence.session import Session
 from surgery.equivalence.sites import SiteReport, SiteVerifier
 from surgery.equivalence.subject import Subject
-from planted.pairs import Case
 
 
 def verify(case: Case, folder: Path, repro: Path | None = None) -> SiteReport:

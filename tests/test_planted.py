@@ -2,11 +2,11 @@
 
 import onnx
 import pytest
+from planted import net
+from planted.whole import PLANTED, TENSOR
 
 import surgery
 from surgery.registry import make
-from planted import net
-from planted.whole import PLANTED, TENSOR
 
 
 @pytest.fixture(scope="module")
