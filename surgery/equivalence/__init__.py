@@ -1,11 +1,18 @@
-"""Whole-model verification: does a model give what the one before it gave?
+"""Verification: does a model give what the one before it gave, as a whole and at every place that was changed?
 
 The parts, in the order of the work: `subject` makes the copy that is run; `roles`, `values`,
 `sizes` and `probes` make inputs for it, and `userdata` reads those that the user gives; `session`
 runs it, `stages` in parts; `evidence` plants faults to learn what the probes see; `pairing`,
 `compare` and `judge` tell rounding from difference, `reference` against stored results; `locate`
-finds where a difference begins. `examiner` leads them, in the child process of `worker`, which
-`runner` starts.
+finds where a difference begins.
+
+For the places: `congruence` (with `constants`) proves most tensors equal without a run, `claims`
+settles names by values that `recorder` takes from runs (`inferred` where there are none); `cuts`
+makes two small models of each claim, `trial` runs them on values of `hostile`, `arbiter` (with
+`double`) judges; `blame` narrows down what fails, `repro` writes it out. `sites` leads them by a
+`promise`; `verdicts` joins the two.
+
+`examiner` leads all, in the child process of `worker`, which `runner` starts.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -96,6 +96,12 @@ class Half:
             op for function in self.proto.functions for op in _operators(function.node)
         }
 
+    def widen(self) -> None:
+        """Cast the output to float32, where it is a tensor."""
+        last = self.proto.graph.node[-1]
+        last.op_type = "Cast"
+        last.attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
+
 
 def _operators(nodes: Any) -> Iterator[str]:
     for node in nodes:

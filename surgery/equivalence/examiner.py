@@ -18,12 +18,11 @@ from surgery.equivalence.pairing import Pairs, pair, renamed
 from surgery.equivalence.probes import Case, Prober, nan_share
 from surgery.equivalence.promise import Promise
 from surgery.equivalence.reference import evidence, hold
-from surgery.equivalence.session import Failed, Session, Values
+from surgery.equivalence.session import Failed, Session, Values, extras
 from surgery.equivalence.sizes import MAX_SECONDS
 from surgery.equivalence.stages import Stages
 from surgery.equivalence.subject import Subject
 from surgery.equivalence.userdata import check_probe, parse_probe, read_cases
-from surgery.equivalence.verdicts import Asked, enter, verify_sites
 from surgery.errors import BadInput
 from surgery.report import Evidence, OutputReport, Verification
 
@@ -41,6 +40,7 @@ class Settings:
     reference: Path | None = None
     rtol: float | None = None
     atol: float | None = None
+    whole: bool = True  # run the whole model; else only its sites are verified
     budget: float = 300.0
     match: str = "name"
     share: float = SHARE
@@ -84,6 +84,9 @@ class Examiner:
             return
         self.subject = Subject.read(self.settings.before)
         user = self._user_cases(self.subject)
+        if not self.settings.whole:
+            self.refused = "the whole model was not to be run"
+            return
         try:
             self.session = Stages(self.subject, extras(self.subject))
         except Failed as error:
@@ -248,13 +251,14 @@ class Examiner:
         pairs = pair(self.subject or after, after, self.settings.match)
         result.notes += pairs.notes
         try:
-            session = Session(after, extras(after))
+            session = Session(after, extras(after)) if self.settings.whole else None
         except Failed as error:
             result.notes.append(f"the runtime does not load the model after: {error}")
             if not self.refused and self.subject:  # it did load the one before
                 result.verdict = "different"
                 return result
-        else:
+            session = None
+        if session:
             if self.cases:
                 self._against_before(result, after, session, pairs, exact, changes, locate)
             if self.stored:
@@ -262,10 +266,12 @@ class Examiner:
             elif not self.cases:
                 result.notes.append(self.refused or "there is nothing to compare with")
         if promise and self.subject:
+            from surgery.equivalence.verdicts import Asked, enter, verify_sites  # late: the child is to start soon
+
             self.progress("verifying sites")
             feeds = [case.feeds for case in (*self.cases, *self.bound)]
             asked = Asked(exact, changes, self.settings.seed, self._left())
-            enter(verify_sites(self.subject, after, pairs, feeds, promise, asked), result)
+            enter(verify_sites(self.subject, after, pairs, feeds, promise, asked), result, pairs)
         if time.monotonic() > self.end:
             result.notes.append(f"the budget of {self.settings.budget:g} s is spent")
         return result
@@ -381,11 +387,6 @@ class Examiner:
             result.verdict = "changed" if changes else "equal"
         elif changes and result.verdict != "different":
             result.verdict = "changed"
-
-
-def extras(subject: Subject) -> list[str]:
-    """The tensors to fetch besides the outputs: logits and conditions."""
-    return list(dict.fromkeys([*(tap.tensor for tap in subject.taps), *subject.conditions]))
 
 
 def _note_weak(result: Verification) -> None:

@@ -17,6 +17,7 @@ from surgery.equivalence.probes import Prober
 from surgery.equivalence.recorder import Feeds
 from surgery.equivalence.session import Values
 from surgery.equivalence.subject import Subject
+from surgery.reading import read_proto
 
 _SIZES = ((2, 64, 12), (1, 96, 24), (3, 32, 16))  # batch, picture, sequence
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
@@ -54,7 +55,8 @@ class Inferred:
         via = {port.name: port.via for port in subject.inputs}
         self._subject = subject
         self._feeds = [{via.get(name, name): value for name, value in fed.items()} for fed in feeds]
-        self._types = [_infer(subject, fed) for fed in self._feeds]
+        declared = _declared(subject)
+        self._types = [_infer(subject, fed, declared) for fed in self._feeds]
         self._seed, self._most = seed, most
 
     def values(self, names: Iterable[str]) -> Sequence[Values]:
@@ -76,14 +78,39 @@ class Inferred:
                     yield name, np.asarray(drawn, helper.tensor_dtype_to_np_dtype(elem))
 
 
-def _infer(subject: Subject, feeds: Feeds) -> dict[str, tuple[int, tuple[int, ...]]]:
+def _declared(subject: Subject) -> list[onnx.ValueInfoProto]:
+    """What the file says of its inner tensors. Past an operator of others it is all there is; a subject lacks it."""
+    made = {name for node in subject.proto.graph.node for name in node.output}
+    return [value for value in read_proto(subject.path).graph.value_info if value.name in made]
+
+
+def _at(value: onnx.ValueInfoProto, sizes: Mapping[str, int]) -> onnx.ValueInfoProto:
+    """A declaration with symbols replaced by sizes."""
+    fixed = onnx.ValueInfoProto()
+    fixed.CopyFrom(value)
+    for dim in fixed.type.tensor_type.shape.dim:
+        if dim.dim_param in sizes:
+            dim.dim_value = sizes[dim.dim_param]
+    return fixed
+
+
+def _infer(
+    subject: Subject, feeds: Feeds, declared: Sequence[onnx.ValueInfoProto]
+) -> dict[str, tuple[int, tuple[int, ...]]]:
     """Element type and shape of each tensor whose every axis is known."""
+    sizes = {
+        dim: size
+        for port in subject.inputs
+        for dim, size in zip(port.dims or (), np.shape(feeds.get(port.via, ())), strict=False)
+        if isinstance(dim, str)
+    }
     proto = onnx.ModelProto()
     proto.CopyFrom(subject.proto)
     for value in proto.graph.input:
         if isinstance(fed := feeds.get(value.name), np.ndarray):
             elem = value.type.tensor_type.elem_type
             value.CopyFrom(helper.make_tensor_value_info(value.name, elem, fed.shape))
+    proto.graph.value_info.extend(_at(value, sizes) for value in declared)
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     except onnx.shape_inference.InferenceError:  # the sizes do not suit the model

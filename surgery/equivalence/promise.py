@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from surgery.contract import Close, Contract
 
 RTOL = 1e-5  # of the largest magnitude of a tensor
 
@@ -27,3 +29,21 @@ class Promise:
     domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     repro: Path | None = None
     budget: float = 120.0
+
+    @classmethod
+    def of(cls, promises: Iterable[tuple[Contract, Mapping[str, tuple[float, float]]]]) -> Promise:
+        """What all of several passes promise: the loosest tolerance, the narrowest domain.
+
+        Args:
+            promises: the contract and the domain of each pass.
+        """
+        close: list[Close] = []
+        domain: dict[str, tuple[float, float]] = {}
+        for contract, bounds in promises:
+            if isinstance(contract, Close):
+                close.append(contract)
+            for name, (low, high) in bounds.items():
+                known = domain.get(name, (low, high))
+                domain[name] = max(low, known[0]), min(high, known[1])
+        rtol = max((c.rtol for c in close), default=RTOL)
+        return cls(rtol, max((c.atol for c in close), default=0.0), domain)

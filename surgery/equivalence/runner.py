@@ -49,6 +49,8 @@ class Verifier:
         on_progress: is told in a few words what goes on.
         match: how inputs and outputs pair, by "name" or by "position".
         share: size of the planted faults; for benchmarks.
+        whole: run the whole models. Else only sites are verified, on drawn values: for models too
+            large to run.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Verifier:
         on_progress: Callable[[str], None] | None = None,
         match: str = "name",
         share: float = 0.01,
+        whole: bool = True,
     ) -> None:
         self._settings: dict[str, Any] = {
             "before": None if before is None else Path(before).absolute(),
@@ -77,6 +80,7 @@ class Verifier:
             "budget": budget,
             "match": match,
             "share": share,
+            "whole": whole,
         }
         self._budget = budget
         self._on_progress = on_progress or (lambda text: None)

@@ -112,6 +112,11 @@ def as_users_run_it(path: Path, feeds: Mapping[str, Any]) -> Values:
         return {}
 
 
+def extras(subject: Subject) -> list[str]:
+    """The tensors to fetch besides the outputs: logits and conditions."""
+    return list(dict.fromkeys([*(tap.tensor for tap in subject.taps), *subject.conditions]))
+
+
 def _options(subject: Subject, optimise: bool, threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     level = ort.GraphOptimizationLevel

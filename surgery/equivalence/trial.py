@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from surgery.equivalence.session import Failed
 
 Feeds = Mapping[str, Any]
 
+# The types that numpy has; others, bfloat16 for one, are looked at as float32.
+_NUMPY = re.compile(r"tensor\((float|float16|double|u?int(8|16|32|64)|bool|string|complex64|complex128)\)")
 _MOST = 20.0  # seconds for one run of one half
 
 
@@ -43,6 +46,7 @@ class Runnable:
             )
         except Exception as error:  # the runtime raises a dozen types with no common base
             raise Failed(_words(error)) from None
+        self.type: str = self._session.get_outputs()[0].type  # of its output, "tensor(float)"
 
     def run(self, feeds: Feeds, seconds: float = _MOST, names: tuple[str, ...] = (OUTPUT,)) -> list[Any]:
         """The outputs `names` for `feeds`.
@@ -89,6 +93,10 @@ class Trial:
         for name in self._inner:
             before.proto.graph.output.add().name = name
         self.old = Runnable(before)
+        if self.old.type.startswith("tensor(") and not _NUMPY.fullmatch(self.old.type):
+            for half in (before, after):
+                half.widen()
+            self.old = Runnable(before)
         self.new: Runnable | None = None
         self.broken = ""  # why the half after can't be loaded
         try:

@@ -59,12 +59,13 @@ def verify_sites(
     ).run()
 
 
-def enter(sites: SiteReport, result: Verification) -> None:
+def enter(sites: SiteReport, result: Verification, pairs: Pairs) -> None:
     """Enter the sites into a verification; its verdict takes them into account.
 
     Args:
         sites: what came of the sites.
         result: what is known of the whole model; changed in place.
+        pairs: inputs and outputs; those of another type refute, whatever the sites say.
     """
     result.sites = sites.sites
     result.notes += [*map(_worded, sites.findings[:_SHOWN]), *sites.notes]
@@ -72,7 +73,10 @@ def enter(sites: SiteReport, result: Verification) -> None:
     wrong = [finding for finding in sites.findings if finding.outcome == "different"]
     if wrong:
         result.first_difference = _difference(wrong[0])
-    if verdict == "different" or (result.verdict == "unverified" and not result.outputs):
+    if pairs.faults and result.verdict != "different":
+        result.verdict = "different"
+        result.notes += [f"{name!r} {fault}" for name, fault in pairs.faults.items()]
+    elif verdict == "different" or (result.verdict == "unverified" and not result.outputs):
         result.verdict = verdict
     elif verdict == "unverified" and result.ok:
         result.notes.append("some sites could not be judged; the verdict rests on the whole model")
