@@ -8,7 +8,6 @@ it was found to hold what the passes promise.
 from __future__ import annotations
 
 import contextlib
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from surgery import provenance as history
 from surgery import registry
 from surgery.contract import Changes, Exact
+from surgery.equivalence.runner import Verifier, peak_memory
 from surgery.errors import BadInput
 from surgery.passes import run_pass
 from surgery.report import Report, Verification
@@ -139,9 +139,7 @@ def apply(
             report.output = str(made.commit())
     # The child has ended by now, so its memory is known, too.
     report.seconds = time.perf_counter() - started
-    report.peak_bytes = 1024 * max(
-        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    report.peak_bytes = max(peak_memory(), 0 if verifier is None else verifier.peak_bytes)
     return Result(subject if keep else None, report)
 
 
@@ -155,15 +153,15 @@ def count_nodes(model: ir.Model) -> int:
 # -------------------------------------------------------------------------- verifying
 
 
-def _start(stack: contextlib.ExitStack, path: Path, how: dict[str, Any], progress: Progress) -> Any:
-    from surgery.equivalence import Verifier
-
+def _start(stack: contextlib.ExitStack, path: Path, how: dict[str, Any], progress: Progress) -> Verifier:
     verifier = stack.enter_context(Verifier(path, on_progress=progress, **how))
     verifier.start()
     return verifier
 
 
-def _verify(verifier: Any, before: Path, made: Draft, chosen: list[Pass], report: Report, mode: str) -> Verification:
+def _verify(
+    verifier: Verifier, before: Path, made: Draft, chosen: list[Pass], report: Report, mode: str
+) -> Verification:
     active = [one for one, done in zip(chosen, report.passes, strict=True) if done.places]
     changes = any(isinstance(one.contract, Changes) for one in active)
     exact = all(isinstance(one.contract, Exact) for one in active)
@@ -174,7 +172,7 @@ def _verify(verifier: Any, before: Path, made: Draft, chosen: list[Pass], report
     return result
 
 
-def _guilty(verifier: Any, before: Path, active: list[Pass]) -> str | None:
+def _guilty(verifier: Verifier, before: Path, active: list[Pass]) -> str | None:
     """Replay the passes one by one until the result is wrong; the last one is guilty."""
     from surgery.model import draft, load
 

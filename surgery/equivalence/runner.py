@@ -84,6 +84,7 @@ class Verifier:
         }
         self._budget = budget
         self._on_progress = on_progress or (lambda text: None)
+        self.peak_bytes = 0  # of the child, known once it has ended
         self._child: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._buffer = b""
@@ -171,6 +172,7 @@ class Verifier:
         if child is None:
             return
         assert child.stdin and child.stdout
+        self.peak_bytes = max(self.peak_bytes, peak_memory(child.pid))
         child.terminate()
         try:
             child.wait(1.0)
@@ -255,6 +257,19 @@ class Verifier:
         self._errors.seek(max(size - 2000, 0))
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return f": {lines[-1][:300]}" if lines else ""
+
+
+def peak_memory(pid: int | str = "self") -> int:
+    """The most memory in bytes that a process has held; 0 where the system does not tell.
+
+    Not getrusage: what it says, a child inherits from the process that started it.
+    """
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            found = next((line for line in file if line.startswith("VmHWM:")), "VmHWM: 0 kB")
+    except OSError:
+        return 0
+    return int(found.split()[1]) * 1024
 
 
 class _Lost(Exception):
