@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgery import provenance as history
 from surgery import registry
-from surgery.contract import Changes, Exact
+from surgery.contract import Changes, Close, Exact
 from surgery.equivalence.runner import Verifier, peak_memory
 from surgery.errors import BadInput
 from surgery.passes import run_pass
@@ -90,6 +90,8 @@ def apply(
     target = None if output is None else Path(output)
     if path is not None and target is not None and _same_file(path, target) and not force:
         raise BadInput("the output is the model itself", where=str(target), cure="name another file, or use --force")
+    if isinstance(passes, str):
+        raise BadInput("passes are a list", cure=f"[{passes!r}]")
     verified = verify != "none" and not dry_run
 
     with contextlib.ExitStack() as stack:
@@ -163,13 +165,24 @@ def _verify(
     verifier: Verifier, before: Path, made: Draft, chosen: list[Pass], report: Report, mode: str
 ) -> Verification:
     active = [one for one, done in zip(chosen, report.passes, strict=True) if done.places]
-    changes = any(isinstance(one.contract, Changes) for one in active)
-    exact = all(isinstance(one.contract, Exact) for one in active)
-    result: Verification = verifier.compare(made.path, exact=exact, changes=changes, locate=True)
+    result = verifier.compare(made.path, locate=True, **_promised(active))
     result.mode = mode
-    if result.verdict == "different":
+    # Where it is only a reference that disagrees, with the model before as well, no pass is to blame.
+    same = bool(result.outputs) and all(o.verdict == "equal" for o in result.outputs)
+    if result.verdict == "different" and not (same and result.first_difference is None):
         result.guilty = active[0].name if len(active) == 1 else _guilty(verifier, before, active)
     return result
+
+
+def _promised(active: list[Pass]) -> dict[str, Any]:
+    """What several passes together promise of the whole model, as `Verifier.compare` takes it."""
+    contracts = [one.contract for one in active]
+    close = [c for c in contracts if isinstance(c, Close)]
+    return {
+        "exact": all(isinstance(c, Exact) for c in contracts),
+        "changes": any(isinstance(c, Changes) for c in contracts),
+        "least": (max((c.rtol for c in close), default=0.0), max((c.atol for c in close), default=0.0)),
+    }
 
 
 def _guilty(verifier: Verifier, before: Path, active: list[Pass]) -> str | None:
@@ -182,11 +195,7 @@ def _guilty(verifier: Verifier, before: Path, active: list[Pass]) -> str | None:
             model, _ = run_pass(model, one)
             so_far = active[:count]
             with draft(model, Path(folder) / "replay.onnx") as made:
-                verdict = verifier.compare(
-                    made.path,
-                    exact=all(isinstance(p.contract, Exact) for p in so_far),
-                    changes=any(isinstance(p.contract, Changes) for p in so_far),
-                ).verdict
+                verdict = verifier.compare(made.path, **_promised(so_far)).verdict
             if verdict == "different":
                 return one.name
     return None

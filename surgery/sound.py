@@ -16,6 +16,7 @@ from surgery.errors import BadInput
 Body = onnx.GraphProto | onnx.FunctionProto
 
 _ATTRIBUTE = onnx.AttributeProto
+_MOST_NODES = 2_000_000  # that one function may stand for
 _SHOWN = 60  # characters of a name that an error repeats
 _BITS = {
     **dict.fromkeys(("DOUBLE", "INT64", "UINT64", "COMPLEX64"), 64),
@@ -173,9 +174,13 @@ def _give_type(attribute: onnx.AttributeProto) -> None:
 
 
 def _recursion(functions: Iterable[onnx.FunctionProto]) -> None:
-    """Refuse a function that comes back to itself."""
+    """Refuse a function that comes back to itself, or that stands for more nodes than anything can run.
+
+    Twenty functions that call the next one twice stand for a million nodes, and shape inference and
+    every runtime write them out.
+    """
     by_name = {(f.domain, f.name): f for f in functions}
-    done: set[tuple[str, str]] = set()
+    done: dict[tuple[str, str], int] = {}  # the nodes that a function stands for
     for start in by_name:
         # Depth first, by hand: as many functions may call each other as the file has room for.
         path = [(start, iter(_calls(by_name[start].node)))]
@@ -185,7 +190,12 @@ def _recursion(functions: Iterable[onnx.FunctionProto]) -> None:
             if key is None:
                 finished = path.pop()[0]
                 active.discard(finished)
-                done.add(finished)
+                done[finished] = sum(done.get(k, 1) for k in _calls(by_name[finished].node))
+                if done[finished] > _MOST_NODES:
+                    raise BadInput(
+                        f"function {quoted(finished[1])} stands for {done[finished]} nodes, its calls written out",
+                        cure=f"more than {_MOST_NODES} are not taken",
+                    )
             elif key in active:
                 raise BadInput(f"function {quoted(key[1])} calls itself", cure="ONNX has no recursion")
             else:

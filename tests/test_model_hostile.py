@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import resource
@@ -206,6 +207,20 @@ def typed(name: str, kind: int, dims: list[int], **data: list[object]) -> Callab
     return lambda m: m.graph.initializer.append(TensorProto(name=name, data_type=kind, dims=dims, **data))
 
 
+def double_forty_times(m: onnx.ModelProto) -> None:
+    names = [f"f{i}" for i in range(41)]
+    for name, inner in itertools.pairwise(names):
+        made = m.functions.add(name=name, domain="f", input=["a"], output=["c"])
+        made.opset_import.add(domain="", version=17)
+        made.opset_import.add(domain="f", version=1)
+        for source, target in ("ab", "bc"):
+            made.node.add(op_type=inner, domain="f", input=[source], output=[target])
+    last = m.functions.add(name=names[-1], domain="f", input=["a"], output=["b"])
+    last.opset_import.add(domain="", version=17)
+    last.node.add(op_type="Relu", input=["a"], output=["b"])
+    m.opset_import.add(domain="f", version=1)
+
+
 def dims(*values: int) -> Callable[[onnx.ModelProto], object]:
     def change(m: onnx.ModelProto) -> None:
         m.graph.initializer[0].dims[:] = values
@@ -219,6 +234,7 @@ UNSOUND: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "cycle through a branch": (cycle_through_a_branch, "cycle"),
     "recursion": (calls_itself, "calls itself"),
     "long recursion": (call_each_other, "calls itself"),
+    "doubling": (double_forty_times, "its calls written out"),
     "two outputs": (lambda m: m.graph.node[1].output.append("i"), "two tensors have the name 'i'"),
     "two outputs of a node": (lambda m: m.graph.node[3].output.append("y"), "two tensors have the name 'y'"),
     "output is input": (lambda m: m.graph.node[1].output.append("x"), "two tensors have the name 'x'"),

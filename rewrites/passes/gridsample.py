@@ -22,8 +22,9 @@ within ±1000. A value of the grid that is not finite, or 5e18 and more, counts 
 NaN, or the nearest pixel). Nearest takes the even pixel on ties. Nearest, reflection and align_corners=0 together
 reflect, then round, as torch does; ONNX Runtime rounds first, so on exact ties the two take different pixels.
 
-Refuses: cubic in 5-D, which no framework has; modes by names that the operator lacks at this opset; other dtypes; an
-empty image; more pixels than ``indices`` can number. Below opset 14, a grid of dynamic size must not have 0 points.
+Refuses: nothing. It leaves as they are, and says why: cubic in 5-D, which no framework has; modes by names that the
+operator lacks at this opset; other dtypes; an empty image; more pixels than ``indices`` can number. Below opset 14, a
+grid of dynamic size must not have 0 points.
 """
 
 import math

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +71,7 @@ class Examiner:
         self.floors: Floors | None = None
         self.refused = ""  # why the model before gives no results
         self.notes: list[str] = []
+        self.least = (0.0, 0.0)  # rtol and atol that the passes' contracts allow
 
     # ---- the model before -------------------------------------------------------------------
 
@@ -225,15 +226,24 @@ class Examiner:
         return max(self.end - time.monotonic(), 0.1)
 
     def rule(self, *, exact: bool) -> Rule:
-        """What may differ, by the widest rounding in the model before and by the user's wish."""
+        """What may differ, by the widest rounding in the model before, what passes allow, and the user's wish."""
         if exact:
             return EXACT
-        return RULES[precision(self.subject)].given(self.settings.rtol, self.settings.atol)
+        rule, (rtol, atol) = RULES[precision(self.subject)], self.least
+        rule = replace(rule, rtol=max(rule.rtol, rtol), atol=max(rule.atol, atol))
+        return rule.given(self.settings.rtol, self.settings.atol)
 
     # ---- the model after --------------------------------------------------------------------
 
     def compare(
-        self, path: Path, *, exact: bool, changes: bool, locate: bool, promise: Promise | None = None
+        self,
+        path: Path,
+        *,
+        exact: bool,
+        changes: bool,
+        locate: bool,
+        promise: Promise | None = None,
+        least: tuple[float, float] = (0.0, 0.0),
     ) -> Verification:
         """Run the model `path` on what the model before ran on, and judge; with a `promise`, its sites too.
 
@@ -242,6 +252,7 @@ class Examiner:
             Mismatch: its inputs or outputs do not pair with those of the model before.
         """
         self.end = max(self.end, time.monotonic() + self.settings.budget / 3)
+        self.least = least
         self.progress("comparing")
         self.pace.hurry.set()
         after = Subject.read(path)

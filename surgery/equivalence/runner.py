@@ -121,6 +121,7 @@ class Verifier:
         locate: bool = False,
         strict: bool = False,
         promise: Promise | None = None,
+        least: tuple[float, float] = (0.0, 0.0),
     ) -> Verification:
         """Compare a model with the one before; may be called again with others.
 
@@ -131,6 +132,7 @@ class Verifier:
             locate: on a difference, look for the first tensor that differs.
             strict: raise where inputs or outputs do not pair; else that is a difference.
             promise: of the places that were rewritten; given, they are verified one by one, too.
+            least: rtol and atol that are allowed at least, where the usual rule is stricter.
 
         Returns:
             The verdict and what it rests on. A child that crashed, ran out of memory or out
@@ -140,7 +142,7 @@ class Verifier:
             BadInput: a model or the user's data can't be used.
         """
         arguments: dict[str, Any] = {"path": Path(after).absolute(), "exact": exact, "changes": changes}
-        arguments |= {"locate": locate, "promise": promise}
+        arguments |= {"locate": locate, "promise": promise, "least": least}
         self.start()
         try:
             if not self._ready:

@@ -25,12 +25,15 @@ def show_report(screen: Screen, report: Report, *, dry_run: bool) -> None:
             _show_pass(screen, one)
         if report.verdict != "untouched" and report.verify.mode != "none":
             _show_verification(screen, report.verify)
+            if report.output is not None and report.verdict == "unverified":
+                for note in report.verify.notes:
+                    screen.say(f"  note: {escape(note)}")
     seconds = f"{report.seconds:.1f} s"
     if dry_run:
         screen.say(f"dry run: nothing written, {count(report.nodes['after'], 'node')} after, {seconds}")
     elif report.output is not None:
         what = {
-            "untouched": "nothing matched: the same bytes",
+            "untouched": "nothing changed: the same bytes",
             "unverified": f"{count(report.nodes['after'], 'node')}, {_verdict(screen.out, 'unverified')}",
         }
         rest = what.get(report.verdict, count(report.nodes["after"], "node"))
