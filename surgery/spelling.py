@@ -264,12 +264,12 @@ def _axes(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
     axes = _operand(inputs, 1)
     if axes is None:
         if attributes.get("noop_with_empty_axes", 0):
-            return op.Identity(inputs[0])
+            return _not_reduced(op, op_type, inputs[0])
         attributes = {k: v for k, v in attributes.items() if k != "noop_with_empty_axes"}
         return op.emit(op_type, inputs[:1], attributes, count)
     listed = [int(a) for a in _need(op, axes, op_type, "axes").ravel()]
     if not listed and attributes.get("noop_with_empty_axes", 0):
-        return op.Identity(inputs[0])
+        return _not_reduced(op, op_type, inputs[0])
     attributes = {k: v for k, v in attributes.items() if k != "noop_with_empty_axes"}
     if not listed:
         return op.emit(op_type, inputs[:1], attributes, count)
@@ -277,6 +277,15 @@ def _axes(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
         rank = _rank(inputs[0]) + (len(listed) if op_type == "Unsqueeze" else 0)
         listed = [a % rank for a in listed]
     return op.emit(op_type, inputs[:1], {**attributes, "axes": listed}, count)
+
+
+def _not_reduced(op: Op, op_type: str, x: Value | None) -> Any:
+    """A reduction over no axis: what is done to the elements remains (ReduceL1-18, noop_with_empty_axes)."""
+    if op_type in ("ReduceL1", "ReduceL2"):
+        return op.Abs(x)
+    if op_type == "ReduceLogSum":
+        return op.Log(x)
+    return op.Mul(x, x) if op_type == "ReduceSumSquare" else op.Identity(x)
 
 
 def _rank(value: Value | None) -> int:

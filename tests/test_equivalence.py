@@ -524,3 +524,19 @@ def test_all_planted_faults_are_seen(name: str):
         pytest.skip(f"{model} is not there")
     result = verify(model, model)
     assert result.verdict == "equal" and (result.evidence.seen, result.evidence.planted) == (12, 12)
+
+
+@pytest.mark.parametrize(("dims", "right"), [((1, 4), False), (("N", 7), False), (("M", 4), True)])
+def test_declared_dims_that_no_run_keeps_are_a_difference(tmp_path, dims, right):
+    before = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 13]> g (float[N, 4] x) => (float[N, 4] y) { y = Relu(x) }'
+    )
+    after = onnx.ModelProto()
+    after.CopyFrom(before)
+    for dim, value in zip(after.graph.output[0].type.tensor_type.shape.dim, dims, strict=True):
+        dim.Clear()
+        setattr(dim, "dim_value" if isinstance(value, int) else "dim_param", value)
+    onnx.save(before, tmp_path / "before.onnx")
+    onnx.save(after, tmp_path / "after.onnx")
+    found = verify(tmp_path / "before.onnx", tmp_path / "after.onnx")
+    assert found.ok is right, str(found)

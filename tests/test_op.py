@@ -118,6 +118,17 @@ CASES = [
     Case("ReduceSum empty axes", lambda op, x: op.ReduceSum(x, []), (SMALL,), 9, 1e-6),
     Case("ReduceSum noop", lambda op, x: op.ReduceSum(x, [], noop_with_empty_axes=1), (SMALL,)),
     Case("ReduceSum noop absent", lambda op, x: op.ReduceSum(x, noop_with_empty_axes=1), (SMALL,)),
+    *[
+        Case(
+            f"{kind} noop {axes}",
+            lambda op, x, k=kind, a=axes: getattr(op, k)(op.Abs(x), *a, noop_with_empty_axes=1),
+            (SMALL,),
+            9,
+            1e-6,
+        )
+        for kind in ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceSumSquare", "ReduceLogSumExp", "ReduceProd")
+        for axes in ((), ([],))
+    ],
     Case("ReduceMean noop", lambda op, x: op.ReduceMean(x, [1], noop_with_empty_axes=1), (SMALL,), 9, 1e-6),
     Case("Split even", lambda op, x: op.Split(x, num_outputs=2, axis=-1), (normal(3, 6),)),
     Case("Split uneven", lambda op, x: op.Split(x, num_outputs=3, axis=0), (normal(7, 2),)),

@@ -105,6 +105,9 @@ class Judge:
         for a, b in self.pairs.outputs:
             if a.via in case.outputs and b.via in after:
                 ruling = self._rule(case, a.via, case.outputs[a.via], after[b.via], self._tap(a))
+                false = _false_dims(b, after[b.via])
+                if false and not _false_dims(a, case.outputs[a.via]):
+                    ruling = Ruling(case, Distance(outside=1.0, why=false, structural=True))
             else:
                 ruling = Ruling(case, Distance(outside=1.0, why="numpy has no such type", structural=True))
             self.rulings.setdefault(a.name, []).append(ruling)
@@ -162,6 +165,18 @@ def _has_floats(value: Any) -> bool:
     if isinstance(value, (list, tuple, dict)):
         return any(_has_floats(v) for v in (value.values() if isinstance(value, dict) else value))
     return np.asarray(value).dtype.kind in "fc"
+
+
+def _false_dims(port: Port, value: Any) -> str:
+    """What is declared of an output and is not so; empty if all is."""
+    if port.kind != "tensor" or port.dims is None or not isinstance(value, np.ndarray):
+        return ""
+    wrong = [
+        f"dim {i} is declared as {d} and was {n}"
+        for i, (d, n) in enumerate(zip(port.dims, value.shape, strict=False))
+        if isinstance(d, int) and d >= 0 and d != n
+    ]
+    return ", ".join(wrong)
 
 
 def _standing(rulings: list[Ruling]) -> list[Ruling]:
