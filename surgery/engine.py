@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from surgery import provenance as history
 from surgery import registry
 from surgery.contract import Changes, Close, Exact
+from surgery.equivalence.promise import Promise
 from surgery.equivalence.runner import Verifier, peak_memory
 from surgery.errors import BadInput
 from surgery.passes import run_pass
@@ -96,6 +97,7 @@ def apply(
 
     with contextlib.ExitStack() as stack:
         # First of all: the child makes the baseline while this process imports, reads and edits.
+        how = {**how, "whole": verify != "sites"}
         verifier = _start(stack, path, how, progress) if path is not None and verified else None
         chosen = registry.resolve(passes)
         progress("reading")
@@ -165,27 +167,28 @@ def _verify(
     verifier: Verifier, before: Path, made: Draft, chosen: list[Pass], report: Report, mode: str
 ) -> Verification:
     active = [one for one, done in zip(chosen, report.passes, strict=True) if done.places]
-    result = verifier.compare(made.path, locate=True, **_promised(active))
+    result = verifier.compare(made.path, locate=True, **_promised(active, mode))
     result.mode = mode
     # Where it is only a reference that disagrees, with the model before as well, no pass is to blame.
     same = bool(result.outputs) and all(o.verdict == "equal" for o in result.outputs)
     if result.verdict == "different" and not (same and result.first_difference is None):
-        result.guilty = active[0].name if len(active) == 1 else _guilty(verifier, before, active)
+        result.guilty = active[0].name if len(active) == 1 else _guilty(verifier, before, active, mode)
     return result
 
 
-def _promised(active: list[Pass]) -> dict[str, Any]:
-    """What several passes together promise of the whole model, as `Verifier.compare` takes it."""
+def _promised(active: list[Pass], mode: str) -> dict[str, Any]:
+    """What several passes together promise, as `Verifier.compare` takes it."""
     contracts = [one.contract for one in active]
     close = [c for c in contracts if isinstance(c, Close)]
     return {
         "exact": all(isinstance(c, Exact) for c in contracts),
         "changes": any(isinstance(c, Changes) for c in contracts),
         "least": (max((c.rtol for c in close), default=0.0), max((c.atol for c in close), default=0.0)),
+        "promise": None if mode == "model" else Promise.of((one.contract, one.domain) for one in active),
     }
 
 
-def _guilty(verifier: Verifier, before: Path, active: list[Pass]) -> str | None:
+def _guilty(verifier: Verifier, before: Path, active: list[Pass], mode: str) -> str | None:
     """Replay the passes one by one until the result is wrong; the last one is guilty."""
     from surgery.model import draft, load
 
@@ -195,7 +198,7 @@ def _guilty(verifier: Verifier, before: Path, active: list[Pass]) -> str | None:
             model, _ = run_pass(model, one)
             so_far = active[:count]
             with draft(model, Path(folder) / "replay.onnx") as made:
-                verdict = verifier.compare(made.path, **_promised(so_far)).verdict
+                verdict = verifier.compare(made.path, **_promised(so_far, mode)).verdict
             if verdict == "different":
                 return one.name
     return None
