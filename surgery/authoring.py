@@ -16,7 +16,7 @@ from __future__ import annotations
 import typing
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from surgery.contract import Changes, Close, Contract, Exact
+from surgery.contract import INTERFACE, Changes, Close, Contract, Exact
 from surgery.errors import BadInput, Refused
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Pass:
     contract: ClassVar[Contract] = Exact()
     domain: ClassVar[dict[str, tuple[float, float]]] = {}
     graphsurgeon: ClassVar[bool] = False
+    interface: ClassVar[tuple[str, ...]] = ()  # what it changes of the inputs and outputs, see `contract.INTERFACE`
 
     def __init__(self, **options: Any) -> None:
         fields = self.fields()
@@ -71,6 +72,10 @@ class Pass:
             raise TypeError(f"{cls.__name__} must define one of operator, pattern and apply")
         if not kinds[2] and not hasattr(cls, "rewrite"):
             raise TypeError(f"{cls.__name__} has no rewrite")
+        if unknown := set(cls.interface) - set(INTERFACE):
+            raise TypeError(
+                f"{cls.__name__}.interface can't hold {sorted(unknown)}; it can hold {', '.join(INTERFACE)}"
+            )
 
     @property
     def name(self) -> str:

@@ -44,3 +44,13 @@ class Changes:
 
 
 Contract = Exact | Close | Changes
+
+INTERFACE = ("dims", "names", "dtypes", "inputs", "outputs")
+"""What of a model's interface a pass may say that it changes on purpose, see `surgery.Pass`:
+
+- ``dims``: declared sizes; the model after is compared at those that it takes.
+- ``names``: of inputs and outputs; those without a namesake pair by their order.
+- ``dtypes``: element types; feeds and results are cast for the comparison.
+- ``inputs``: some that nothing reads any more are gone.
+- ``outputs``: some are gone; a new one is compared with the tensor of its name.
+"""

@@ -184,6 +184,7 @@ def _promised(active: list[Pass], mode: str) -> dict[str, Any]:
         "exact": all(isinstance(c, Exact) for c in contracts),
         "changes": any(isinstance(c, Changes) for c in contracts),
         "least": (max((c.rtol for c in close), default=0.0), max((c.atol for c in close), default=0.0)),
+        "interface": frozenset(word for one in active for word in one.interface),
         "promise": None if mode == "model" else Promise.of((one.contract, one.domain) for one in active),
     }
 

@@ -210,8 +210,10 @@ def test_outputs_in_another_order_pair_by_name(tmp_path: Path):
     after = write(
         tmp_path / "b.onnx", "g (float[N,8] x) => (float[N,8] q, float[N,8] p) { p = Relu(x)  q = Sigmoid(x) }"
     )
-    assert examine(before, after).verdict == "equal"
+    assert examine(before, after, match="name").verdict == "equal"
     assert examine(before, after, match="position").verdict == "different"
+    with pytest.raises(Mismatch, match="another order"):
+        examine(before, after)
 
 
 def test_other_names_pair_by_position(tmp_path: Path):

@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--match",
         choices=("name", "position"),
-        default="name",
-        help="how inputs and outputs of the two models belong together (default: name)",
+        default="order",
+        help="pair inputs and outputs by name in whatever order, or by position (default: by name, in one order)",
     )
     verifying.add_arguments(parser)
 

@@ -14,7 +14,7 @@ from surgery.equivalence.evidence import SHARE, Fault, plant
 from surgery.equivalence.judge import Floors, Judge
 from surgery.equivalence.locate import first_difference, where_it_stops
 from surgery.equivalence.pace import Pace
-from surgery.equivalence.pairing import Pairs, pair, renamed
+from surgery.equivalence.pairing import Pairs, fits, narrowed, pair, renamed
 from surgery.equivalence.probes import Case, Prober, nan_share
 from surgery.equivalence.promise import Promise
 from surgery.equivalence.reference import evidence, hold
@@ -42,7 +42,7 @@ class Settings:
     atol: float | None = None
     whole: bool = True  # run the whole model; else only its sites are verified
     budget: float = 300.0
-    match: str = "name"
+    match: str = "order"
     share: float = SHARE
 
 
@@ -244,6 +244,7 @@ class Examiner:
         locate: bool,
         promise: Promise | None = None,
         least: tuple[float, float] = (0.0, 0.0),
+        interface: frozenset[str] | None = None,
     ) -> Verification:
         """Run the model `path` on what the model before ran on, and judge; with a `promise`, its sites too.
 
@@ -259,7 +260,7 @@ class Examiner:
         result = Verification(mode="model" if self.subject else "reference", notes=list(self.notes))
         if self.subject is None:
             self.stored = [case for case in self._user_cases(after) if case.stored]
-        pairs = pair(self.subject or after, after, self.settings.match)
+        pairs = pair(self.subject or after, after, self.settings.match, interface)
         result.notes += pairs.notes
         try:
             session = Session(after, extras(after)) if self.settings.whole else None
@@ -273,7 +274,7 @@ class Examiner:
             if self.cases:
                 self._against_before(result, after, session, pairs, exact, changes, locate)
             if self.stored:
-                self._against_stored(result, session, pairs, changes)
+                self._against_stored(result, after, session, pairs, changes)
             elif not self.cases:
                 result.notes.append(self.refused or "there is nothing to compare with")
         if promise and self.subject:
@@ -281,6 +282,9 @@ class Examiner:
 
             self.progress("verifying sites")
             feeds = [case.feeds for case in (*self.cases, *self.bound)]
+            if pairs.casts:
+                result.notes.append("element types of the interface changed: the whole model alone was compared")
+                return result
             asked = Asked(exact, changes, self.settings.seed, self._left())
             enter(verify_sites(self.subject, after, pairs, feeds, promise, asked), result, pairs)
         if time.monotonic() > self.end:
@@ -303,8 +307,13 @@ class Examiner:
         cases = list(self.cases)
         if pairs.narrower:
             run = self.session.run
-            self.bound = self.prober.bound(after.inputs, lambda feeds, limit: run(feeds, seconds=limit))
+            inputs = [replace(port, name=pairs.inputs[port.name]) for port in after.inputs]
+            self.bound = self.prober.bound(inputs, lambda feeds, limit: run(feeds, seconds=limit))
             cases += self.bound
+        if pairs.bound:
+            cases = [case for case in cases if fits(case.feeds, after, pairs)]
+        if pairs.casts or pairs.inner:
+            cases = [again for case in cases if (again := self._seen_through(case, pairs))]
 
         def one(case: Case) -> tuple[Case, Values | Failed]:
             try:
@@ -333,6 +342,16 @@ class Examiner:
         elif locate and result.verdict == "different" and failures:
             result.first_difference = where_it_stops(self.subject, after, failures[0][1].node)
 
+    def _seen_through(self, case: Case, pairs: Pairs) -> Case | None:
+        """The case as the model after is fed it, and with the tensors that are outputs only there."""
+        assert self.subject and self.session
+        feeds = narrowed(case.feeds, pairs)
+        try:
+            session = Session(self.subject, pairs.inner) if pairs.inner else self.session
+            return replace(case, feeds=feeds, outputs=session.run(feeds, seconds=self._left()))
+        except Failed:  # the model before does not take what is left of the values: no evidence
+            return None
+
     def _decide(
         self, result: Verification, judge: Judge, failures: list[tuple[Case, Failed]], pairs: Pairs, changes: bool
     ) -> None:
@@ -342,7 +361,7 @@ class Examiner:
         result.notes += [f"{name!r} {fault}" for name, fault in pairs.faults.items()]
         late = any(error.timed_out for _, error in failures)
         refused = [error for _, error in failures if not error.timed_out]
-        if changes and pairs.narrower and result.probes:  # it was to take less
+        if (changes or pairs.bound) and pairs.narrower and result.probes:  # it was to take less
             refused = []
             result.notes.append("compared at the dims that the model after fixes")
         for case, error in failures[:3] if refused or late else []:
@@ -371,11 +390,18 @@ class Examiner:
 
     # ---- the reference ----------------------------------------------------------------------
 
-    def _against_stored(self, result: Verification, session: Session, pairs: Pairs, changes: bool) -> None:
+    def _against_stored(
+        self, result: Verification, after: Subject, session: Session, pairs: Pairs, changes: bool
+    ) -> None:
         """Hold the model after against stored results; where they say other than the baseline, they decide."""
         rule = REFERENCE.given(self.settings.rtol, self.settings.atol)
+        stored = [case for case in self.stored if not pairs.bound or fits(case.feeds, after, pairs)]
+        if left_out := len(self.stored) - len(stored):
+            result.notes.append(f"{left_out} of {len(self.stored)} cases of the reference are of other sizes")
+        if not stored:
+            return
         try:
-            holding = hold(self.stored, session, pairs, rule, self._left())
+            holding = hold(stored, session, pairs, rule, self._left())
         except Failed as error:
             result.notes.append(f"the model after does not run on the reference's inputs: {error}")
             result.verdict = "unverified" if error.timed_out else "different"
@@ -387,10 +413,10 @@ class Examiner:
             result.notes.append("the model before itself disagrees with the reference, which decides")
         if not self.cases:
             self.progress("planting faults")
-            result.probes = [case.probe() for case in self.stored]
+            result.probes = [case.probe() for case in stored]
             result.outputs = [_as_report(name, gap) for name, gap in holding.worst.items()]
             share, seed, until = self.settings.share, self.settings.seed, time.monotonic() + self._left() / 2
-            result.evidence = evidence(self.stored, session, pairs, rule, self.pace, share, seed, until)
+            result.evidence = evidence(stored, session, pairs, rule, self.pace, share, seed, until)
             _note_weak(result)
         if not holding.ok:
             result.verdict = "different"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from surgery.equivalence.compare import DEAD, ILL, Distance, Rule, canonical, distance, tied
-from surgery.equivalence.pairing import Pairs
+from surgery.equivalence.pairing import Pairs, recast
 from surgery.equivalence.probes import Case
 from surgery.equivalence.session import Failed, Session, Values
 from surgery.equivalence.subject import Port, Subject, Tap
@@ -104,7 +104,7 @@ class Judge:
         """Take the results of the model after on `case` into account."""
         for a, b in self.pairs.outputs:
             if a.via in case.outputs and b.via in after:
-                ruling = self._rule(case, a.via, case.outputs[a.via], after[b.via], self._tap(a))
+                ruling = self._rule(case, a.via, recast(case.outputs[a.via], a, self.pairs), after[b.via], self._tap(a))
                 false = _false_dims(b, after[b.via])
                 if false and not _false_dims(a, case.outputs[a.via]):
                     ruling = Ruling(case, Distance(outside=1.0, why=false, structural=True))

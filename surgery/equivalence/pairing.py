@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from surgery.equivalence.subject import Port, Subject, Tap
 
@@ -25,25 +28,43 @@ class Pairs:
     faults: dict[str, str] = field(default_factory=dict)  # output or input before -> what changed, in words
     notes: list[str] = field(default_factory=list)
     narrower: bool = False  # the model after fixes dims that were free
+    bound: bool = False  # and is to: only sizes that it takes count
+    casts: dict[str, np.dtype] = field(default_factory=dict)  # of inputs by name after, outputs by `via` before
+    inner: list[str] = field(default_factory=list)  # tensors before that are outputs only after
 
 
-def pair(before: Subject, after: Subject, match: str) -> Pairs:
-    """Pair two models by "name" or by "position".
+def pair(before: Subject, after: Subject, match: str, interface: AbstractSet[str] | None = None) -> Pairs:
+    """Pair two models.
+
+    Args:
+        before: the model before.
+        after: the model after.
+        match: by "name", by "position", or "order": by name, and in the same order.
+        interface: what is to change, of `contract.INTERFACE`; None where that is not known.
 
     Raises:
-        Mismatch: an input or output has no counterpart.
+        Mismatch: an input or output has no counterpart, or stands elsewhere.
     """
-    pairs = Pairs()
-    partners = _by_position if match == "position" else _by_name
-    for a, b in partners(before.inputs, after.inputs, "input", pairs.notes.append):
+    pairs = Pairs(bound=interface is not None and "dims" in interface)
+    allowed = interface or frozenset()
+    for a, b in _partners(before.inputs, after.inputs, "input", match, interface, pairs):
         pairs.inputs[b.name] = a.name
-        if fault := _changed(a, b):
+        if fault := _changed(a, b, allowed):
             pairs.faults[a.name] = f"input {fault}"
+        elif a.elem != b.elem:
+            pairs.casts[b.name] = b.numpy
         pairs.narrower |= _narrower(a, b)
-    for a, b in partners(before.outputs, after.outputs, "output", pairs.notes.append):
+    for a, b in _partners(before.outputs, after.outputs, "output", match, interface, pairs):
         pairs.outputs.append((a, b))
-        if fault := _changed(a, b):
+        if fault := _changed(a, b, allowed):
             pairs.faults[a.name] = fault
+        elif a.elem != b.elem:
+            pairs.casts[a.via] = b.numpy
+    if "outputs" in allowed:
+        _inner(before, after, pairs)
+    elif not pairs.outputs and before.outputs:
+        raise Mismatch("the models have no output in common")
+    _defaults(before, after, interface, pairs)
     for port_a, port_b in pairs.outputs:
         taps_a = [tap for tap in before.taps if tap.output == port_a.via]
         taps_b = [tap for tap in after.taps if tap.output == port_b.via]
@@ -53,39 +74,119 @@ def pair(before: Subject, after: Subject, match: str) -> Pairs:
 
 
 def renamed(feeds: Mapping[str, Any], pairs: Pairs) -> dict[str, Any]:
-    """Feeds of the model before by the names of the model after."""
-    return {theirs: feeds[ours] for theirs, ours in pairs.inputs.items()}
+    """Feeds of the model before by the names, and of the element types, of the model after."""
+    return {theirs: _cast(feeds[ours], pairs.casts.get(theirs)) for theirs, ours in pairs.inputs.items()}
 
 
-def _by_name(
-    before: Sequence[Port], after: Sequence[Port], noun: str, note: Callable[[str], None]
+def narrowed(feeds: Mapping[str, Any], pairs: Pairs) -> dict[str, Any]:
+    """Feeds of the model before with the values that are left once the model after has taken them.
+
+    A float16 input holds other values than the float32 one before; what the model makes of those
+    is what is compared.
+    """
+    through = {pairs.inputs[name]: dtype for name, dtype in pairs.casts.items() if name in pairs.inputs}
+    return {
+        name: _cast(_cast(value, through[name]), np.asarray(value).dtype) if name in through else value
+        for name, value in feeds.items()
+    }
+
+
+def recast(value: Any, port: Port, pairs: Pairs) -> Any:
+    """A result of the model before, `port`, in the element type that it has after."""
+    return _cast(value, pairs.casts.get(port.via))
+
+
+def fits(feeds: Mapping[str, Any], after: Subject, pairs: Pairs) -> bool:
+    """Whether feeds of the model before have the sizes that the model after declares."""
+    return all(
+        port.dims is None
+        or port.name not in pairs.inputs
+        or all(
+            not isinstance(d, int) or d < 0 or d == n
+            for d, n in zip(port.dims, np.shape(feeds[pairs.inputs[port.name]]), strict=False)
+        )
+        for port in after.inputs
+    )
+
+
+def _cast(value: Any, dtype: np.dtype | None) -> Any:
+    if dtype is None or not isinstance(value, np.ndarray) or value.dtype == dtype:
+        return value
+    with np.errstate(over="ignore", invalid="ignore"):
+        return value.astype(dtype)
+
+
+def _partners(
+    before: Sequence[Port],
+    after: Sequence[Port],
+    noun: str,
+    match: str,
+    interface: AbstractSet[str] | None,
+    pairs: Pairs,
 ) -> list[tuple[Port, Port]]:
+    if match == "position":
+        return _by_position(before, after, noun)
     theirs, ours = {p.name: p for p in after}, {p.name: p for p in before}
     gone = [name for name in ours if name not in theirs]
     new = [name for name in theirs if name not in ours]
-    # An input that is not needed any more, or an output on top, does no harm.
+    couples = {name: name for name in ours if name in theirs}
+    if interface and "names" in interface and len(gone) == len(new):
+        couples.update(zip(gone, new, strict=True))
+        gone, new = [], []
+    allowed = interface is not None and f"{noun}s" in interface
+    # An input that is not needed any more, or an output on top, does no harm where nothing else is known.
     bad, idle = (new, gone) if noun == "input" else (gone, new)
-    if bad:
-        lost = f"the model after has no {noun}" if noun == "output" else f"the model before has no {noun}"
-        has = new if noun == "output" else gone
-        raise Mismatch(f"{lost} {_listed(bad)}" + (f"; only the other has {_listed(has)}" if has else ""))
-    if idle:
-        note(f"{noun} {_listed(idle)} is only in the model {'before' if noun == 'input' else 'after'}")
-    return [(ours[name], theirs[name]) for name in ours if name in theirs]
+    if bad and not (allowed and noun == "output"):
+        where = "before" if noun == "input" else "after"
+        has = f"; only the other has {_listed(idle)}" if idle else ""
+        raise Mismatch(f"the model {where} has no {noun} {_listed(bad)}{has}")
+    if idle and interface is not None and not allowed:
+        raise Mismatch(f"the {noun} {_listed(idle)} is {'gone' if noun == 'input' else 'new'}")
+    if gone:
+        pairs.notes.append(f"{noun} {_listed(gone)} is only in the model before")
+    if new and noun == "output" and not allowed:
+        pairs.notes.append(f"{noun} {_listed(new)} is only in the model after")
+    order = [couples[name] for name in ours if name in couples]
+    now = [name for name in theirs if name in couples.values()]
+    if order != now:
+        text = f"the {noun}s stand in another order: {_listed(now)}, before {_listed(order)}"
+        if match == "order":
+            raise Mismatch(text)
+        pairs.notes.append(text)
+    return [(ours[a], theirs[b]) for a, b in couples.items()]
 
 
-def _by_position(
-    before: Sequence[Port], after: Sequence[Port], noun: str, note: Callable[[str], None]
-) -> list[tuple[Port, Port]]:
+def _inner(before: Subject, after: Subject, pairs: Pairs) -> None:
+    """Pair outputs that are new with tensors of their names."""
+    known = {port.name for _, port in pairs.outputs}
+    made = {name for node in before.proto.graph.node for name in node.output}
+    for port in after.outputs:
+        if port.name in known:
+            continue
+        if port.name in made and port.via == port.name:
+            pairs.outputs.append((replace(port, dims=None), port))
+            pairs.inner.append(port.name)
+        else:
+            pairs.notes.append(f"output {port.name!r} is new, and there is no such tensor before to compare with")
+
+
+def _defaults(before: Subject, after: Subject, interface: AbstractSet[str] | None, pairs: Pairs) -> None:
+    """Inputs with defaults are part of the interface, too, though nobody needs to feed them."""
+    gone = [name for name in before.defaults if name not in after.defaults]
+    if gone and not (interface is not None and "inputs" in interface):
+        pairs.notes.append(f"input {_listed(gone)}, which has a default, can't be fed any more")
+
+
+def _by_position(before: Sequence[Port], after: Sequence[Port], noun: str) -> list[tuple[Port, Port]]:
     if len(before) != len(after):
         raise Mismatch(f"the model before has {len(before)} {noun}s, the model after {len(after)}")
     return list(zip(before, after, strict=True))
 
 
-def _changed(a: Port, b: Port) -> str:
+def _changed(a: Port, b: Port, allowed: AbstractSet[str]) -> str:
     if a.kind != b.kind:
         return f"was a {a.kind}, is a {b.kind}"
-    if a.elem != b.elem:
+    if a.elem != b.elem and "dtypes" not in allowed:
         return f"was {a.dtype}, is {b.dtype}"
     if a.dims is not None and b.dims is not None and len(a.dims) != len(b.dims):
         return f"had {len(a.dims)} axes, has {len(b.dims)}"

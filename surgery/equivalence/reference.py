@@ -11,7 +11,7 @@ from surgery.equivalence.compare import REFERENCE, Distance, Rule, distance
 from surgery.equivalence.evidence import Fault, plant
 from surgery.equivalence.judge import Floors
 from surgery.equivalence.pace import Pace
-from surgery.equivalence.pairing import Pairs, renamed
+from surgery.equivalence.pairing import Pairs, recast, renamed
 from surgery.equivalence.probes import Case
 from surgery.equivalence.session import Failed, Session, Values, as_users_run_it
 from surgery.equivalence.stages import Stages
@@ -57,7 +57,7 @@ def hold(stored: Sequence[Case], session: Session, pairs: Pairs, rule: Rule, sec
         for case, run in zip(stored, runs, strict=True):
             if a.name not in case.stored:
                 continue
-            truth, floor = case.stored[a.name], 0.0
+            truth, floor = recast(case.stored[a.name], a, pairs), 0.0
             gap = distance(truth, run.outputs[b.via], rule)
             if rule == REFERENCE and not (gap.ok or gap.structural):
                 plain = plain or [as_users_run_it(session.subject.path, run.feeds) for run in runs]
@@ -66,8 +66,8 @@ def hold(stored: Sequence[Case], session: Session, pairs: Pairs, rule: Rule, sec
                     floor = floors.of(run, b.via)
                     gap = distance(truth, run.outputs[b.via], rule, floor)
             holding.worst[a.name] = holding.worst.get(a.name, Distance()).worst(gap)
-            if case.outputs:
-                same = distance(truth, case.outputs[a.via], rule, floor)
+            if a.via in case.outputs:
+                same = distance(truth, recast(case.outputs[a.via], a, pairs), rule, floor)
                 holding.before_agrees &= same.ok or distance(run.outputs[b.via], case.outputs[a.via], rule).ok
     return holding
 

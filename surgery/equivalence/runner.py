@@ -47,7 +47,8 @@ class Verifier:
         atol: absolute tolerance, likewise.
         budget: seconds for the baseline; a comparison gets a third more of it.
         on_progress: is told in a few words what goes on.
-        match: how inputs and outputs pair, by "name" or by "position".
+        match: how inputs and outputs pair: by "name", by "position", or "order": by name, and in the
+            same order.
         share: size of the planted faults; for benchmarks.
         whole: run the whole models. Else only sites are verified, on drawn values: for models too
             large to run.
@@ -65,7 +66,7 @@ class Verifier:
         atol: float | None = None,
         budget: float = 300.0,
         on_progress: Callable[[str], None] | None = None,
-        match: str = "name",
+        match: str = "order",
         share: float = 0.01,
         whole: bool = True,
     ) -> None:
@@ -122,6 +123,7 @@ class Verifier:
         strict: bool = False,
         promise: Promise | None = None,
         least: tuple[float, float] = (0.0, 0.0),
+        interface: frozenset[str] | None = None,
     ) -> Verification:
         """Compare a model with the one before; may be called again with others.
 
@@ -133,6 +135,8 @@ class Verifier:
             strict: raise where inputs or outputs do not pair; else that is a difference.
             promise: of the places that were rewritten; given, they are verified one by one, too.
             least: rtol and atol that are allowed at least, where the usual rule is stricter.
+            interface: what of inputs and outputs is to change, of `contract.INTERFACE`; None where
+                that is not known, and what does no harm to either is only told.
 
         Returns:
             The verdict and what it rests on. A child that crashed, ran out of memory or out
@@ -142,7 +146,7 @@ class Verifier:
             BadInput: a model or the user's data can't be used.
         """
         arguments: dict[str, Any] = {"path": Path(after).absolute(), "exact": exact, "changes": changes}
-        arguments |= {"locate": locate, "promise": promise, "least": least}
+        arguments |= {"locate": locate, "promise": promise, "least": least, "interface": interface}
         self.start()
         try:
             if not self._ready:
@@ -160,7 +164,7 @@ class Verifier:
             raise
         except _Mismatch as mismatch:
             if strict:
-                cure = "Pair them by order with --match position, or rename them."
+                cure = "Pair them with --match position or --match name, or rename them."
                 raise BadInput(str(mismatch), where=str(after), cure=cure) from None
             return Verification(
                 verdict="different",

@@ -28,7 +28,7 @@ from surgery.equivalence.congruence import Congruence, draws
 from surgery.equivalence.cuts import Cut, Half, guards, port_of
 from surgery.equivalence.hostile import LOOSE, UNSIGNED, Attack, count
 from surgery.equivalence.inferred import Inferred
-from surgery.equivalence.pairing import Pairs
+from surgery.equivalence.pairing import Pairs, fits
 from surgery.equivalence.recorder import Feeds, Recorder, Source, deadline
 from surgery.equivalence.session import Failed
 from surgery.equivalence.subject import Port, Subject, read_weight
@@ -129,7 +129,7 @@ class SiteVerifier:
         self.match = Congruence(before, after, pairs)
         self.shared: set[int] = set()
         self.sizes = not pairs.narrower  # else the model after takes no others
-        chosen = _varied([fed for fed in feeds if self.sizes or _fit(fed, after, pairs)])
+        chosen = _varied([fed for fed in feeds if self.sizes or fits(fed, after, pairs)])
         self.source: Source = Recorder(before, chosen, self.left) if runs else Inferred(before, chosen, seed)
         self._settling = chosen[:2] if runs else []
 
@@ -351,16 +351,6 @@ class _Judge:
             if self._arbiter.accepts(feeds, old, new):
                 return Gap(gap.max_abs, gap.scale)
         return gap
-
-
-def _fit(feeds: Feeds, after: Subject, pairs: Pairs) -> bool:
-    """Whether the model after, which fixes dims that were free, takes these inputs."""
-    ports = {pairs.inputs[port.name]: port for port in after.inputs}
-    return all(
-        port.dims is None
-        or all(not isinstance(d, int) or d == n for d, n in zip(port.dims, np.shape(feeds[name]), strict=False))
-        for name, port in ports.items()
-    )
 
 
 def _varied(feeds: Sequence[Feeds]) -> list[Feeds]:

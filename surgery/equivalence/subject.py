@@ -104,6 +104,7 @@ class Subject:
     conditions: dict[str, str] = field(default_factory=dict)  # of each If: tensor -> node's own name
     plants: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)  # of node n<i>, in words
+    defaults: list[str] = field(default_factory=list)  # initializers that may be fed in place of their values
     random: bool = False
     weights: dict[str, TensorProto] = field(default_factory=dict)  # top-level initializers
 
@@ -160,6 +161,8 @@ class Subject:
     def _ports(self) -> None:
         graph = self.proto.graph
         inputs = [value for value in graph.input if value.name not in self.weights]
+        if self.proto.ir_version >= 4:  # below it every initializer had to be listed
+            self.defaults = [value.name for value in graph.input if value.name in self.weights]
         self.inputs = [_port(value) for value in inputs]
         self.outputs = [_port(value) for value in graph.output]
         casts_in, casts_out = [], []

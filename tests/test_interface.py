@@ -1,0 +1,98 @@
+"""What a pass says that it changes of inputs and outputs is allowed, compared, and nothing else is."""
+
+import onnx
+import pytest
+
+from surgery import Pass
+from surgery.equivalence.runner import Verifier, verify
+from surgery.errors import BadInput
+
+NET = """<ir_version: 8, opset_import: ["": 17]>
+net (float[n,3] x, float[n,3] unused) => (float[n,3] y, float[n,3] z)
+<float[1] w = {2.0}> { a = Mul(x, w) b = Exp(a) y = Neg(b) z = Abs(a) }"""
+
+
+def save(folder, name, text):
+    path = folder / name
+    onnx.save(onnx.parser.parse_model(text), path)
+    return path
+
+
+def compare(folder, after, interface, before=NET, **how):
+    first, second = save(folder, "a.onnx", before), save(folder, "b.onnx", after)
+    with Verifier(first, **how) as verifier:
+        return verifier.compare(second, interface=None if interface is None else frozenset(interface))
+
+
+def test_an_unknown_word_is_an_error():
+    with pytest.raises(TypeError, match="dims, names, dtypes"):
+        type("Bad", (Pass,), {"apply": lambda self, model: 0, "interface": ("shapes",)})
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_inputs_that_go(tmp_path, allowed):
+    after = NET.replace(", float[n,3] unused", "")
+    result = compare(tmp_path, after, ["inputs"] if allowed else [])
+    assert result.verdict == ("equal" if allowed else "different")
+    assert any("unused" in note for note in result.notes)
+
+
+def test_where_nothing_is_known_an_input_that_went_is_told(tmp_path):
+    result = compare(tmp_path, NET.replace(", float[n,3] unused", ""), None)
+    assert result.verdict == "equal"
+    assert "input 'unused' is only in the model before" in result.notes
+
+
+def test_an_input_with_a_default_that_went_is_told(tmp_path):
+    before = NET.replace("float[n,3] unused)", "float[n,3] unused, float[1] w)")
+    result = compare(tmp_path, NET, None, before)
+    assert result.verdict == "equal"
+    assert "input 'w', which has a default, can't be fed any more" in result.notes
+
+
+def test_names_pair_by_their_order(tmp_path):
+    after = NET.replace(" x,", " image,").replace("(x, w)", "(image, w)").replace("float[n,3] y", "float[n,3] out")
+    after = after.replace("y = Neg", "out = Neg")
+    assert compare(tmp_path, after, ["names"]).verdict == "equal"
+    assert compare(tmp_path, after, []).verdict == "different"
+    wrong = after.replace("Neg(b)", "Neg(a)")
+    assert compare(tmp_path, wrong, ["names"]).verdict == "different"
+
+
+def test_outputs_that_are_new_are_tensors_before(tmp_path):
+    cut = NET.replace("(float[n,3] y, float[n,3] z)", "(float[n,3] b)").replace("y = Neg(b) z = Abs(a)", "")
+    result = compare(tmp_path, cut, ["outputs"])
+    assert result.verdict == "equal" and [o.name for o in result.outputs] == ["b"]
+    assert compare(tmp_path, cut, []).verdict == "different"
+    assert compare(tmp_path, cut.replace("Exp(a)", "Exp(x)"), ["outputs"]).verdict == "different"
+
+
+def test_dtypes_are_cast_for_the_comparison(tmp_path):
+    after = """<ir_version: 8, opset_import: ["": 17]>
+    net (float16[n,3] x, float[n,3] unused) => (float16[n,3] y, float[n,3] z)
+    <float[1] w = {2.0}>
+    { f = Cast<to=1>(x) a = Mul(f, w) b = Exp(a) g = Neg(b) y = Cast<to=10>(g) z = Abs(a) }"""
+    result = compare(tmp_path, after, ["dtypes"])
+    assert result.verdict == "equal", str(result)
+    assert compare(tmp_path, after, []).verdict == "different"
+    assert compare(tmp_path, after.replace("Neg(b)", "Neg(a)"), ["dtypes"]).verdict == "different"
+
+
+def test_dims_are_compared_where_the_model_after_takes_them(tmp_path):
+    after = NET.replace("float[n,3] x", "float[1,3] x")
+    result = compare(tmp_path, after, ["dims"])
+    assert result.verdict == "equal", str(result)
+    assert {tuple(probe.shapes["x"]) for probe in result.probes} == {(1, 3)}
+    assert compare(tmp_path, after, []).verdict == "different"
+    assert compare(tmp_path, after.replace("Neg(b)", "Neg(a)"), ["dims"]).verdict == "different"
+
+
+def test_another_order_is_asked_about(tmp_path):
+    swapped = NET.replace("(float[n,3] y, float[n,3] z)", "(float[n,3] z, float[n,3] y)")
+    first, second = save(tmp_path, "a.onnx", NET), save(tmp_path, "b.onnx", swapped)
+    with pytest.raises(BadInput, match="another order"):
+        verify(first, second)
+    result = verify(first, second, match="name")
+    assert result.verdict == "equal" and any("another order" in note for note in result.notes)
+    assert verify(first, second, match="position").verdict == "different"
+    assert compare(tmp_path, swapped, []).verdict == "different"
