@@ -91,6 +91,27 @@ class OutputReport:
 
 
 @dataclass
+class Step:
+    """A node of a cut, for drawings: operator, tensors, and its attributes in words."""
+
+    op: str
+    inputs: list[str]
+    outputs: list[str]
+    note: str = ""
+
+
+@dataclass
+class SiteKind:
+    """Cuts of one structure: the first claim's tensor, how many there are, the nodes of both sides."""
+
+    tensor: str
+    places: int
+    verdict: Verdict
+    before: list[Step] = field(default_factory=list)
+    after: list[Step] = field(default_factory=list)
+
+
+@dataclass
 class Sites:
     """The result of verifying every cut where it was made."""
 
@@ -98,6 +119,7 @@ class Sites:
     structures: int = 0
     verified: int = 0
     verdict: Verdict = "unverified"
+    kinds: list[SiteKind] = field(default_factory=list)
 
 
 @dataclass

@@ -55,6 +55,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     if arguments.verify == "none" and (arguments.reference or arguments.inputs or arguments.probe):
         raise BadInput("--reference, --inputs and --probe ask for verification, and --verify none for none")
 
+    if arguments.report:
+        from surgery.render import html
+
+        html.writable(arguments.report)
+
     from surgery.engine import apply
     from surgery.render import reports
 
@@ -72,6 +77,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         **how,
     )
     report = result.report
+    if arguments.report:
+        html.write(arguments.report, html.report_page(report))
     if screen.json:
         screen.document(report.to_json())
     else:

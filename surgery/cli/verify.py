@@ -31,6 +31,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         )
     how = verifying.settings(arguments) | {"match": arguments.match, "on_progress": screen.step}
 
+    if arguments.report:
+        from surgery.render import html
+
+        html.writable(arguments.report)
+
     from surgery import equivalence
     from surgery.render import reports
     from surgery.report import to_json
@@ -43,6 +48,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         result = equivalence.verify(arguments.before, arguments.after, **how)
         other = arguments.after
     seconds = time.perf_counter() - started
+    if arguments.report:
+        html.write(arguments.report, html.verification_page(result, arguments.before, other, seconds))
     accepted = result.ok or (arguments.allow_unverified and result.verdict == "unverified")
     if screen.json:
         screen.document({**to_json(result), "before": arguments.before, "after": other, "seconds": seconds})

@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--allow-unverified", action="store_true", help="accept what could be neither proven nor disproven"
     )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write what was done and proven as a page for people"
+    )
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:

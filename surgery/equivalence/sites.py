@@ -33,10 +33,11 @@ from surgery.equivalence.recorder import Feeds, Recorder, Source, deadline
 from surgery.equivalence.session import Failed
 from surgery.equivalence.subject import Port, Subject, read_weight
 from surgery.equivalence.trial import Trial
-from surgery.report import Sites, Verdict
+from surgery.report import SiteKind, Sites, Verdict
 
 RUNS = 3  # of the whole model, at sizes that differ in every axis that is free
 WIDENINGS = 2
+DRAWN = 40  # kinds that the report holds the nodes of
 
 Outcome = Literal["equal", "different", "not reached", "random", "unverified"]
 
@@ -148,6 +149,7 @@ class SiteVerifier:
         failed = {id(cut) for cut, finding in findings if finding.outcome not in ("equal", "not reached")}
         held = sum(failed.isdisjoint(map(id, cuts)) for cuts in kinds)
         self._sum_up(len(cuts), len(kinds), held, Counter(finding.outcome for _, finding in ordered))
+        self.report.sites.kinds = [self._drawn(cuts, failed) for cuts in kinds[:DRAWN]]
         self.report.evidence = dict(self.evidence)
         self.report.seconds = time.monotonic() - start
         return self.report
@@ -173,6 +175,11 @@ class SiteVerifier:
             self.report.notes.append(f"{outcomes['random']} claims rest on random operators, and are not verified")
         if self.left() <= 0:
             self.report.notes.append(f"the budget of {self.budget:g} s for sites is spent")
+
+    def _drawn(self, cuts: list[Cut], failed: set[int]) -> SiteKind:
+        bad = [cut for cut in cuts if id(cut) in failed]
+        verdict: Verdict = self.report.sites.verdict if bad else "changed" if self.changes else "equal"
+        return SiteKind(str((bad or cuts)[0].claim), len(cuts), verdict, *(bad or cuts)[0].steps())
 
     # ---- from cuts to kinds -----------------------------------------------------------------
 
