@@ -124,6 +124,18 @@ class Op:
         values = [Value(v, self._edit) for v in node.outputs]
         return values[0] if count == 1 else values
 
+    def body(self, op_type: str, inputs: Sequence[Operand], attributes: dict[str, Any], count: int = 1) -> Any:
+        """The operators that ONNX defines `op_type` by, in place of a node of it.
+
+        Returns:
+            What `call` returns; None where the standard gives no body, or one with sub-graphs.
+        """
+        newest = spelling.schema(op_type, self.opset) or spelling.schema(op_type, None)
+        if newest is None:
+            raise TypeError(f"there is no standard operator {op_type!r}")
+        values = self._operands(newest, op_type, inputs)
+        return spelling.body(self, newest, values, attributes, count)
+
     def constant(self, array: Any, dtype: Any = None) -> Value:
         """A constant tensor, as a `Value`."""
         array = np.asarray(array, dtype=dtype)

@@ -53,7 +53,7 @@ def spell(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
     if kept is not None:
         return op.emit(op_type, inputs, kept, count)
     with contextlib.suppress(Refused):  # of an operator of the body: what was asked for is this one
-        expanded = _body(op, new, inputs, attributes, count)
+        expanded = body(op, new, inputs, attributes, count)
         if expanded is not None:
             return expanded[0] if count == 1 else expanded[:count]
     later = range(op.opset + 1, new.since_version)
@@ -176,7 +176,7 @@ def _default(found: defs.OpSchema, name: str) -> Any:
     return plain.decode() if isinstance(plain, bytes) else plain
 
 
-def _body(op: Op, new: defs.OpSchema, inputs: Inputs, attributes: dict[str, Any], count: int) -> list[Any] | None:
+def body(op: Op, new: defs.OpSchema, inputs: Inputs, attributes: dict[str, Any], count: int) -> list[Any] | None:
     """The operator as the function that the standard defines it by, for want of a node."""
     function = _function(new, inputs, attributes, count)
     if function is None or any(a.HasField("g") for node in function.node for a in node.attribute):
@@ -190,7 +190,11 @@ def _body(op: Op, new: defs.OpSchema, inputs: Inputs, attributes: dict[str, Any]
             value = attributes.get(name, _default(new, name)) if name else helper.get_attribute_value(attribute)
             if value is not None:
                 plain[attribute.name] = value.decode() if isinstance(value, bytes) else value
-        made = _said(op, node.op_type, [named.get(n) for n in node.input], plain, len(node.output), version)
+        operands = [named.get(n) for n in node.input]
+        if node.op_type == "CastLike" and operands[0] is not None and operands[1] is not None and operands[1].dtype:
+            made = op.Cast(operands[0], to=operands[1].dtype)  # which folds, and which older compilers know
+        else:
+            made = _said(op, node.op_type, operands, plain, len(node.output), version)
         if made is None:
             return None
         named.update(zip(node.output, made if isinstance(made, list) else [made], strict=False))
@@ -515,7 +519,7 @@ def _group_norm(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any]
     """Before 21, scale and bias were for groups, not for channels: only the function body says the same."""
     new = schema(op_type, None)
     assert new is not None
-    made = _body(op, new, inputs, attributes, count)
+    made = body(op, new, inputs, attributes, count)
     return None if made is None else made[0]
 
 

@@ -31,7 +31,7 @@ class EinsumMatmul(Pass):
         if any(v is None or v.shape is None or not all(isinstance(d, (int, str)) for d in v.shape) for v in operands):
             return op.skip("the lengths of an operand are unknown")
         terms, result = letters(node.attr("equation"), [len(v.shape) for v in operands])
-        lengths = {}
+        lengths: dict[str, int | str] = {}
         for term, value in zip(terms, operands, strict=True):
             for letter, dim in zip(term, value.shape, strict=True):
                 if lengths.get(letter, 1) == 1:

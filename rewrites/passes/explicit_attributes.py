@@ -43,11 +43,11 @@ class ExplicitAttributes(Pass):
         """Strides, dilations and pads, in numbers; or why they are unknown."""
         shape = node.inputs[0].shape
         weight = node.inputs[1].shape if node.op_type.startswith("Conv") else None
-        if shape is None or (node.op_type.startswith("Conv") and weight is None and "kernel_shape" not in written):
+        kernel = written.get("kernel_shape") or list(weight or ())[2:]
+        if shape is None:
             return "the rank is unknown"
         rank = len(shape) - 2
-        kernel = written.get("kernel_shape") or list(weight[2:])
-        if not all(isinstance(k, int) for k in kernel):
+        if len(kernel) != rank or not all(isinstance(k, int) for k in kernel):
             return "the kernel's shape is unknown"
         ones = [1] * rank
         wanted = {"kernel_shape": kernel, "strides": written.get("strides", ones)}

@@ -36,6 +36,8 @@ class NonnegativeIndices(Pass):
         maker = indices.ir.producer()
         if known is None and maker is not None and maker.op_type in NATURAL and not maker.domain:
             return op.skip(f"{maker.op_type} gives no negative index")
+        if maker is not None and counted(maker):
+            return op.skip("they are counted from the front already")
         lengths = self.lengths(op, node, data, indices)
         if isinstance(lengths, str):
             return op.skip(lengths)
@@ -72,3 +74,12 @@ class NonnegativeIndices(Pass):
         if indices.constant is not None:
             return f"the lengths of {data.name!r} are unknown"
         return op.Slice(op.Shape(data), [first], [first + depth])
+
+
+def counted(maker):
+    """Whether this pass made the indices: Add of Mul of Cast of Less."""
+    for op_type, index in (("Add", 1), ("Mul", 0), ("Cast", 0)):
+        if maker is None or maker.op_type != op_type:
+            return False
+        maker = maker.inputs[index].producer()
+    return maker is not None and maker.op_type == "Less"

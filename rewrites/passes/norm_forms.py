@@ -5,14 +5,15 @@
     GroupNormalization                      =>    Reshape, InstanceNormalization, Reshape, Mul, Add
     InstanceNormalization of 3 axes         =>    Unsqueeze, InstanceNormalization, Squeeze
     LpNormalization                         =>    x / (sum |x|^p)^1/p, and 0 where that is 0
-    MeanVarianceNormalization               =>    d / (sqrt(mean d²) + 1e-9), where d = x - mean
+    MeanVarianceNormalization               =>    d / sqrt(mean d²), where d = x - mean
     RMSNormalization                        =>    x / sqrt(mean x² + epsilon) * scale
 
 ``only=LayerNormalization;LpNormalization`` names those to take; all by default.
 
 Why: ncnn is wrong about or refuses each of these but RMSNormalization; MNN 3.6.1 refuses GroupNormalization-21
 and RMSNormalization-23; older opsets, and so ATC, lack most of them.
-Numbers: the function bodies of the ONNX operator specification; sums are taken in another order.
+Numbers: the function bodies of the ONNX operator specification; sums are taken in another
+order. Of MeanVarianceNormalization the standard adds 1e-9 to the deviation; ONNX Runtime 1.31 does not, nor does this.
 Refuses: nothing. A place is left whose second output is read, or whose lengths are needed and free.
 """
 
@@ -46,6 +47,7 @@ class NormForms(Pass):
 
 
 def layer_norm(op, node, x):
+    """Over the last axis, with a bias."""
     rank = len(x.shape)
     axis = node.attr("axis") % rank
     scale, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
@@ -67,10 +69,11 @@ def layer_norm(op, node, x):
 
 
 def group_norm(op, node, x):
+    """Groups as the channels of an InstanceNormalization."""
     channels, groups = x.shape[1], node.attr("num_groups")
     if not isinstance(channels, int):
         return op.skip("the number of channels is free")
-    flat = op.Reshape(x, [0, groups, -1])
+    flat = op.Reshape(x, [0, groups, -1, 1])
     one, none = np.ones(groups, x.dtype), np.zeros(groups, x.dtype)
     even = op.Reshape(op.InstanceNormalization(flat, one, none, epsilon=node.attr("epsilon")), op.Shape(x))
     scale, bias = (per_channel(op, value, channels, groups, len(x.shape)) for value in node.inputs[1:3])
@@ -90,6 +93,7 @@ def per_channel(op, value, channels, groups, rank):
 
 
 def instance_norm(op, node, x):
+    """With a fourth axis of length 1."""
     if len(x.shape) != 3:
         return op.skip("its form is plain")
     wide = op.InstanceNormalization(op.Unsqueeze(x, [3]), *node.inputs[1:], epsilon=node.attr("epsilon"))
@@ -97,6 +101,7 @@ def instance_norm(op, node, x):
 
 
 def lp_norm(op, node, x):
+    """Divided by the norm, written out."""
     axis, p = node.attr("axis"), node.attr("p")
     if p == 1:
         norm = op.ReduceSum(op.Abs(x), [axis], keepdims=1)
@@ -108,13 +113,15 @@ def lp_norm(op, node, x):
 
 
 def mean_variance(op, node, x):
+    """In two steps, so that large means cost no digits."""
     axes = node.attr("axes") or [0, 2, 3]
     off = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
     spread = op.Sqrt(op.ReduceMean(op.Mul(off, off), axes, keepdims=1))
-    return op.Div(off, op.Add(spread, 1e-9))
+    return op.Div(off, spread)
 
 
 def rms_norm(op, node, x):
+    """In float32, as the standard has it."""
     axes = list(range(node.attr("axis") % len(x.shape), len(x.shape)))
     wide = x if x.dtype == np.float32 else op.Cast(x, to=np.float32)
     mean = op.ReduceMean(op.Mul(wide, wide), axes, keepdims=1)

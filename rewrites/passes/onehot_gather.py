@@ -35,10 +35,10 @@ class OneHotGather(Pass):
         size = int(depth.reshape(-1)[0])
         if size < 1 or (2 * size + 2) * size > LARGEST:
             return op.skip(f"depth is {size}")
-        rank = None if indices.shape is None else len(indices.shape)
         axis = node.attr("axis")
-        if rank is None and axis != -1:
+        if indices.shape is None and axis != -1:
             return op.skip(f"the rank of {indices.name!r} is unknown")
+        rank = len(indices.shape or ())
         off, on = values
         eye = np.where(np.eye(size, dtype=bool), on, off).astype(values.dtype)
         if not within(indices, size):

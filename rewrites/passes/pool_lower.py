@@ -41,9 +41,9 @@ class PoolLower(Pass):
         if form is None:
             return op.skip("its form is plain")
         sizes = x.shape[2:]
-        if form.auto or form.ceil or (node.op_type == "AveragePool" and any(form.pads) and not form.counts):
-            if not all(isinstance(size, int) for size in sizes):
-                return op.skip("lengths are free, and its padding depends on them")
+        counted = form.auto or form.ceil or (node.op_type == "AveragePool" and any(form.pads) and not form.counts)
+        if counted and not all(isinstance(size, int) for size in sizes):
+            return op.skip("lengths are free, and its padding depends on them")
         begin, end, over = form.edges(sizes)
         if node.op_type == "LpPool":
             return lp_pool(op, x, node, form, begin, end)

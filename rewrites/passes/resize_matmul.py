@@ -79,9 +79,8 @@ def scaled(op, node, x):
     for i, axis in enumerate(axes):
         length, value = x.shape[axis], told[i]
         part = roi[[i, i + len(axes)]] if crop else None
-        if told is sizes and (value == length or (axis < 2 and length is None)):
-            after = length
-        elif told is not sizes and value == 1.0:
+        same = value == length or (axis < 2 and length is None) if told is sizes else value == 1.0
+        if same:
             after = length
         elif not isinstance(length, int):
             return f"how long axis {axis} of {x.name!r} is, is unknown"

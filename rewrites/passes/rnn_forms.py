@@ -53,7 +53,7 @@ class RnnForms(Pass):
             inputs.pop()
         y, *rest = getattr(op, node.op_type)(*inputs, outputs=names, **how)
         if last:
-            rest[0] = final(op, y, how["direction"] if "direction" in how else "forward")
+            rest[0] = final(op, y, how.get("direction", "forward"))
         if turn:
             y = along_time(op, turned, y)
         return [y, *rest][: len(node.outputs)]

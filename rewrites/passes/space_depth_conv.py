@@ -47,6 +47,8 @@ def strided(op, node, x):
     parts = [node.constant(i) for i in range(1, 5)]
     if op.opset < 10 or len(node.inputs) < 5 or any(part is None for part in parts):
         return op.skip("it has no constant steps")
+    if not all(isinstance(size, int) for size in x.shape[2:]):
+        return op.skip("rows and columns may be empty, which a convolution refuses")
     starts, ends, axes, steps = parts
     axes = axes % 4
     if (steps < 1).any() or (steps == 1).all() or (axes[steps > 1] < 2).any():
