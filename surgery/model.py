@@ -13,6 +13,7 @@ import gc
 import hashlib
 import itertools
 import logging
+import operator
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -111,6 +112,23 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
     """
     proto, _ = _serialize(model, "elsewhere", typed=True)
     return proto
+
+
+class Imprint:
+    """What tells whether a model was edited since: all of its graph, and which large weights it has."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._digest, self._weights = self._of(model)
+
+    def fits(self, model: ir.Model) -> bool:
+        """Whether `model` is as it was; a large weight that was written to in place goes unnoticed."""
+        digest, weights = self._of(model)
+        return digest == self._digest and all(map(operator.is_, weights, self._weights))
+
+    @staticmethod
+    def _of(model: ir.Model) -> tuple[bytes, list[ir.TensorProtocol]]:
+        proto, weights = _serialize(model, "elsewhere", typed=True)
+        return hashlib.sha256(proto.SerializeToString(deterministic=True)).digest(), weights
 
 
 def save(model: ir.Model, path: str | os.PathLike[str]) -> Path:

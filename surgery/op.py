@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from surgery import fold, spelling
 from surgery.errors import Refused
-from surgery.views import Skip, Value
+from surgery.views import Skip, Value, label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -42,7 +42,7 @@ class Op:
         self._opsets = opsets
         self._edit = edit
         self._at = at
-        self._base = at.name or (at.outputs[0].name if at.outputs else "") or at.op_type
+        self._base = label(at)
         self._nodes: list[ir.Node] = []
 
     def __getattr__(self, op_type: str) -> Callable[..., Any]:

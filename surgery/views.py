@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,7 +82,7 @@ class Node:
     @property
     def name(self) -> str:
         """The node's name, or that of its first output if it has none (as in Paddle's exports)."""
-        return self.ir.name or (self.ir.outputs[0].name if self.ir.outputs else "") or self.ir.op_type
+        return label(self.ir)
 
     @property
     def shape(self) -> Dims | None:
@@ -97,7 +98,8 @@ class Node:
         """An attribute as int, float, str, list, or (tensors) numpy array; else the schema's default.
 
         Raises:
-            Skip: it is a parameter of the function around this node, so not known here.
+            Skip: it is a parameter of the function around this node, so not known here; or of another
+                type than the operator's schema says.
         """
         return attribute(self.ir, name, self._opset, default)
 
@@ -108,6 +110,11 @@ class Node:
 
     def __repr__(self) -> str:
         return f"Node({self.op_type} {self.name!r})"
+
+
+def label(node: ir.Node) -> str:
+    """What a user knows a node by: its name, its first output or, for want of both, its operator."""
+    return node.name or (node.outputs[0].name if node.outputs else "") or node.op_type
 
 
 class Skip(Exception):
@@ -122,11 +129,25 @@ def attribute(node: ir.Node, name: str, opset: int, default: Any = None) -> Any:
         return known.get(name, default)
     if found.is_ref():
         raise Skip(f"attribute {name!r} is a parameter of the function")
+    wanted = kinds(node.domain, node.op_type, opset).get(name)
+    if wanted != found.type.name and (wanted or found.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)):
+        what = f", not {wanted.lower()}, as the operator has it" if wanted else ""
+        raise Skip(f"attribute {name!r} is of the type {found.type.name.lower()}{what}")
     if found.type == ir.AttributeType.TENSOR:
         return found.value.numpy()
     if found.type in (ir.AttributeType.INTS, ir.AttributeType.FLOATS, ir.AttributeType.STRINGS):
         return list(found.value)
     return found.value
+
+
+@cache
+def kinds(domain: str, op_type: str, opset: int) -> dict[str, str]:
+    """The types (``INTS``) of the attributes in the schema; none where the operator has no schema."""
+    try:
+        schema = onnx.defs.get_schema(op_type, opset, domain)
+    except onnx.defs.SchemaError:
+        return {}
+    return {name: attribute.type.name for name, attribute in schema.attributes.items()}
 
 
 _defaults: dict[tuple[str, str, int], dict[str, Any]] = {}
