@@ -59,7 +59,11 @@ class Pass:
             if name not in fields:
                 has = f"{nearest(name, fields)}it has {', '.join(fields)}" if fields else "it has none"
                 raise BadInput(f"pass {self.name!r} has no option {name!r}", cure=has)
-            setattr(self, name, check(value, fields[name], f"option {name!r} of pass {self.name!r}"))
+            try:
+                setattr(self, name, check(value, fields[name], f"option {name!r} of pass {self.name!r}"))
+            except BadInput as error:
+                error.cure = error.cure or f"'surgery show {self.name}' says what it can be"
+                raise
         for name in fields:
             if not hasattr(self, name):
                 raise BadInput(

@@ -146,7 +146,11 @@ def writable(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BadInput(f"can't be written: {error.strerror or error}", where=str(target)) from error
+        raise BadInput(
+            f"can't be written: {error.strerror or error}",
+            where=str(target),
+            cure="name a file in a folder that is there, that you may write to and that has room",
+        ) from error
 
 
 def _mode(path: Path) -> int | None:

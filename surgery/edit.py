@@ -363,11 +363,11 @@ class Edit:
         value = None
         for one in _values(self.model):
             if one.name == new != old:
-                raise BadInput(f"the name {new!r} is taken")
+                raise BadInput(f"the name {new!r} is taken", cure="take another, as `unique` gives one")
             if one.name == old and value is None:
                 value = one
         if value is None:
-            raise BadInput(f"there is no tensor {old!r}")
+            raise BadInput(f"there is no tensor {old!r}", cure="'surgery inspect MODEL --node' finds names")
         ir.convenience.rename_values([value], [new])
         if self._names is not None:
             self._names.add(new)

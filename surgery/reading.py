@@ -143,7 +143,9 @@ def open_model(path: Path) -> tuple[onnx.ModelProto, Origin]:
     try:
         whole = Mapped.open(path)
     except (OSError, ValueError) as error:
-        raise BadInput(f"can't be read: {_reason(error)}", where=str(path)) from error
+        raise BadInput(
+            f"can't be read: {_reason(error)}", where=str(path), cure="name an ONNX file that is there and readable"
+        ) from error
     if not whole.data.nbytes:
         raise BadInput("the file is empty", where=str(path), cure="export it again: the exporter failed")
     origin = Origin(path, whole)

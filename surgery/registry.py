@@ -128,8 +128,12 @@ def build(name: str, options: dict[str, Any]) -> Pass:
     typed = {}
     for given, value in options.items():
         key = given.replace("-", "_") if given not in fields else given
-        text = isinstance(value, str) and key in fields
-        typed[key] = _parse(value, fields[key], f"option {key!r} of pass {entry.name!r}") if text else value
+        try:
+            text = isinstance(value, str) and key in fields
+            typed[key] = _parse(value, fields[key], f"option {key!r} of pass {entry.name!r}") if text else value
+        except BadInput as error:
+            error.cure = f"'surgery show {entry.name}' says what it can be"
+            raise
     return made(**typed)
 
 
@@ -145,10 +149,14 @@ def load(entry: Entry) -> type[Pass]:
     try:
         module = importlib.import_module(entry.module)
     except ImportError as error:
-        raise Missing(f"{entry.kind} {entry.name!r} can't be loaded: {error}", where=str(entry.file)) from error
+        raise Missing(
+            f"{entry.kind} {entry.name!r} can't be loaded: {error}",
+            where=str(entry.file),
+            cure="install what it imports; the package that brings it may have an extra for that",
+        ) from error
     except Exception as error:  # it is another's code
         what = f"{entry.kind} {entry.name!r} can't be loaded: {type(error).__name__}: {error}"
-        raise BadInput(what, where=str(entry.file)) from error
+        raise BadInput(what, where=str(entry.file), cure="this is a fault of that file; --debug shows where") from error
     from surgery.authoring import Pass
 
     classes = [
@@ -157,7 +165,11 @@ def load(entry: Entry) -> type[Pass]:
         if isinstance(c, type) and issubclass(c, Pass) and c is not Pass and c.__module__ == module.__name__
     ]
     if len(classes) != 1:
-        raise BadInput(f"the file defines {len(classes)} passes, not one", where=str(entry.file))
+        raise BadInput(
+            f"the file defines {len(classes)} passes, not one",
+            where=str(entry.file),
+            cure="give each a file of its own",
+        )
     try:
         classes[0].fields()
     except Exception as error:  # of reading the annotations

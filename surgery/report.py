@@ -173,7 +173,8 @@ class Report:
     def __str__(self) -> str:
         lines = [f"{self.model}: {self.nodes['before']} nodes before, {self.nodes['after']} after"]
         for one in self.passes:
-            lines.append(f"  {one.name}: {one.places} places, {len(one.skipped)} left as they are; {one.contract}")
+            places = f"{one.places} place{'s' * (one.places != 1)}"
+            lines.append(f"  {one.name}: {places}, {len(one.skipped)} left as they are; {one.contract}")
             lines += [f"    {skip.node}: {skip.why}" for skip in one.skipped[:_SHOWN]]
         lines += [f"  {line}" for line in str(self.verify).splitlines()]
         return "\n".join(

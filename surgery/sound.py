@@ -76,13 +76,14 @@ def check(proto: onnx.ModelProto, where: str) -> None:
             _tensor(tensor, name)
     except BadInput as error:
         error.where = where
+        error.cure = error.cure or "the file contradicts itself: export the model again"
         raise
 
 
 def _opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> None:
-    """Versions are those of operators that there are. A domain that is used and not imported is no fault:
+    """Versions are those of operators that there are.
 
-    exporters leave placeholders so, which passes replace.
+    A domain that is used and not imported is no fault: exporters leave placeholders so, which passes replace.
     """
     found = {(o.domain or "ai.onnx", o.version) for o in imports}  # two names of one domain
     _distinct((domain for domain, _ in found), "opset imports are for the domain")

@@ -130,9 +130,10 @@ def attribute(node: ir.Node, name: str, opset: int, default: Any = None) -> Any:
     if found.is_ref():
         raise Skip(f"attribute {name!r} is a parameter of the function")
     wanted = kinds(node.domain, node.op_type, opset).get(name)
-    if wanted != found.type.name and (wanted or found.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)):
+    has = onnx.AttributeProto.AttributeType.Name(found.type.value)
+    if wanted != has and (wanted or has in ("GRAPH", "GRAPHS")):
         what = f", not {wanted.lower()}, as the operator has it" if wanted else ""
-        raise Skip(f"attribute {name!r} is of the type {found.type.name.lower()}{what}")
+        raise Skip(f"attribute {name!r} is of the type {has.lower()}{what}")
     if found.type == ir.AttributeType.TENSOR:
         return found.value.numpy()
     if found.type in (ir.AttributeType.INTS, ir.AttributeType.FLOATS, ir.AttributeType.STRINGS):

@@ -310,7 +310,7 @@ def test_a_number_of_places_that_is_none(says: object, graphsurgeon: bool) -> No
     if graphsurgeon:
         pytest.importorskip("onnx_graphsurgeon")
         Odd.apply = lambda self, graph: self.says  # type: ignore[method-assign]
-    with pytest.raises(SurgeryError, match="pass 'test-passes': `apply` returned .* no number of places"):
+    with pytest.raises(SurgeryError, match=r"pass 'test-passes': `apply` returned .* no number of places"):
         run_pass(from_proto(weighted()), Odd(says))
 
 

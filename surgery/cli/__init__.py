@@ -101,7 +101,7 @@ def _in_words(error: Exception) -> SurgeryError:
     if isinstance(error, ModuleNotFoundError) and not (error.name or "surgery").startswith("surgery"):
         return Missing(f"the package {error.name!r} is not installed", cure=f"pip install {error.name}")
     if isinstance(error, MemoryError):
-        return Missing("there is not enough memory")
+        return Missing("there is not enough memory", cure="end other programs, or use a machine with more")
     if isinstance(error, OSError) and error.filename == sys.executable:
         what = f"the process that runs models can't be started: {error.strerror}"
         return Missing(what, where=sys.executable, cure="it is started by the Python that runs this, from this path")

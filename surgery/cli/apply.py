@@ -51,7 +51,10 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     passes = _passes(arguments)
     how = verifying.settings(arguments)
     if arguments.verify == "none" and (arguments.reference or arguments.inputs or arguments.probe):
-        raise BadInput("--reference, --inputs and --probe ask for verification, and --verify none for none")
+        raise BadInput(
+            "--reference, --inputs and --probe ask for verification, and --verify none for none",
+            cure="leave out one or the other",
+        )
 
     from surgery.engine import apply
     from surgery.render import reports
