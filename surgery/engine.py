@@ -187,7 +187,7 @@ def _check_output(output: str, model: Path | None, force: bool) -> None:
 
 def count_nodes(model: ir.Model) -> int:
     """The nodes of the main graph, its sub-graphs, and functions."""
-    from surgery.model import graphs
+    from surgery.nested import graphs
 
     return sum(len(graph) for graph in graphs(model))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+
+from surgery.schemas import kinds
 
 if TYPE_CHECKING:
     from surgery.edit import Edit
@@ -129,8 +130,8 @@ def attribute(node: ir.Node, name: str, opset: int, default: Any = None) -> Any:
         return known.get(name, default)
     if found.is_ref():
         raise Skip(f"attribute {name!r} is a parameter of the function")
-    wanted = kinds(node.domain, node.op_type, opset).get(name)
-    has = onnx.AttributeProto.AttributeType.Name(found.type.value)
+    wanted = kinds(node.op_type, opset, node.domain).get(name)
+    has = onnx.AttributeProto.AttributeType.Name(int(found.type))
     if wanted != has and (wanted or has in ("GRAPH", "GRAPHS")):
         what = f", not {wanted.lower()}, as the operator has it" if wanted else ""
         raise Skip(f"attribute {name!r} is of the type {has.lower()}{what}")
@@ -139,16 +140,6 @@ def attribute(node: ir.Node, name: str, opset: int, default: Any = None) -> Any:
     if found.type in (ir.AttributeType.INTS, ir.AttributeType.FLOATS, ir.AttributeType.STRINGS):
         return list(found.value)
     return found.value
-
-
-@cache
-def kinds(domain: str, op_type: str, opset: int) -> dict[str, str]:
-    """The types (``INTS``) of the attributes in the schema; none where the operator has no schema."""
-    try:
-        schema = onnx.defs.get_schema(op_type, opset, domain)
-    except onnx.defs.SchemaError:
-        return {}
-    return {name: attribute.type.name for name, attribute in schema.attributes.items()}
 
 
 _defaults: dict[tuple[str, str, int], dict[str, Any]] = {}

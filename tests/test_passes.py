@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 import fixtures
 from rewrites.passes.hardswish import HardSwish
 from surgery import BadInput, Close, Edit, Exact, Missing, Pass, Refused, SurgeryError, registry
-from surgery.model import from_proto, graphs
+from surgery.model import from_proto
+from surgery.nested import graphs
 from surgery.passes import run_pass
 from surgery.testing import difference, parse
 
