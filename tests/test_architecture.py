@@ -30,7 +30,9 @@ LAYERS = (
     "match",
     "op",
     "spelling",
+    "older",
     "views",
+    "schemas",
     "edit",
     "order",
     "fold",
@@ -38,7 +40,9 @@ LAYERS = (
     "contract",
     "model",
     "draft",
+    "weights",
     "losses",
+    "nested",
     "reading",
     "sound",
     "wire",
@@ -46,7 +50,7 @@ LAYERS = (
     "errors",
 )
 # Names used in annotations alone, which no module imports when it runs.
-ANNOTATED = {("spelling", "op")}  # a spelling is handed the Op that it writes with
+ANNOTATED = {("spelling", "op"), ("older", "op")}  # a spelling is handed the Op that it writes with
 HEAVY = ("numpy", "onnx", "onnx_ir", "rich", "torch", "onnxruntime")
 
 
