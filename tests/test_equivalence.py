@@ -540,3 +540,32 @@ def test_declared_dims_that_no_run_keeps_are_a_difference(tmp_path, dims, right)
     onnx.save(after, tmp_path / "after.onnx")
     found = verify(tmp_path / "before.onnx", tmp_path / "after.onnx")
     assert found.ok is right, str(found)
+
+
+# ---- integers ---------------------------------------------------------------------------------
+
+INTEGERS = "g (int64[N,8] i, float[N,8] x) => (float[N,8] y) { f = Cast<to = 1>(i)  r = Relu(f)  y = Add(r, x) }"
+INTEGERS_WRONG = {
+    "a negative one": "r = Abs(f)",
+    "a large one": "m = Constant<value_float = 65535.0>()  z = Constant<value_float = 0.0>()  r = Clip(f, z, m)",
+}
+
+
+@pytest.mark.parametrize("text", INTEGERS_WRONG.values(), ids=INTEGERS_WRONG.keys())
+def test_faults_that_only_some_integers_show(tmp_path: Path, text: str):
+    before = write(tmp_path / "a.onnx", INTEGERS)
+    assert examine(before, before).verdict == "equal"
+    after = write(tmp_path / "b.onnx", INTEGERS.replace("r = Relu(f)", text))
+    assert examine(before, after).verdict == "different"
+
+
+def test_integers_are_wide_only_where_the_model_takes_them(tmp_path: Path):
+    text = """g (int64[N,4] i, int32[N,4] j) => (float[N,4,5] y) {
+        two = Constant<value_int = 2>()  k = Mod(i, two)  k2 = Add(i, k)  a = Gather(table, k2)
+        f = Cast<to = 1>(j)  ax = Constant<value_ints = [2]>()  u = Unsqueeze(f, ax)  y = Add(a, u) }"""
+    before = write(tmp_path / "a.onnx", text, table=np.ones((7, 5), np.float32))
+    examiner = Examiner(Settings(before), lambda text: None)
+    examiner.baseline()
+    assert all(0 <= case.feeds["i"].min() and case.feeds["i"].max() < 7 for case in examiner.cases)
+    assert min(case.feeds["j"].min() for case in examiner.cases) < 0
+    assert max(case.feeds["j"].max() for case in examiner.cases) == 2**31 - 1

@@ -158,7 +158,10 @@ class Examiner:
             if self.shapes and not cases:
                 raise BadInput(f"the model before does not run on it: {prober.error}", where="--probe")
             self._run_all(cases)
-        return [case for case in cases if case.outputs]
+        ran = [case for case in cases if case.outputs]
+        if ran:
+            ran += prober.loose(lambda feeds, limit: session.run(feeds, seconds=min(limit, self._left() / 3)))
+        return ran
 
     def _run_all(self, cases: list[Case]) -> list[Failed]:
         """Run cases two at a time, the largest first; those that fail are left without outputs."""

@@ -6,6 +6,7 @@ several kinds. Everything follows from the seed.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 import zlib
@@ -128,6 +129,36 @@ class Prober:
                 self.found.pop()
         return cases
 
+    def loose(self, run: Run) -> list[Case]:
+        """Probes with integers of either sign and any size, in inputs whose values nothing bounds.
+
+        That is only known by trying: they are kept where the model runs on them, and gives no more
+        NaN than before.
+        """
+        if not self.found:
+            return []
+        cases = []
+        symbols, sizes = max(self.found, key=lambda found: sum(found[1].values()))
+        free = [p for p in self.subject.inputs if p.numpy.kind in "iu" and self._role(p).loose]
+        for number, kind in enumerate(("signed", "wide") if free else ()):
+            taken: dict[str, Role] = {}
+            case, most = self._make(symbols, sizes, KINDS[2], 200 + number), 1.0
+            with contextlib.suppress(Failed, MemoryError):
+                most = nan_share(run(case.feeds, 10.0))
+            for port in free:  # one at a time: one that must stay small does not hold back the others
+                role = Role(kind, values=self._role(port).values)  # type: ignore[arg-type]
+                tried = self._make(symbols, sizes, KINDS[2], 200 + number, taken | {port.name: role})
+                try:
+                    tried.outputs = run(tried.feeds, 10.0)
+                except (Failed, MemoryError):
+                    continue
+                if nan_share(tried.outputs) <= most:
+                    taken[port.name], case = role, tried
+            if taken:
+                case.note = f"{kind} integers in {', '.join(taken)}"
+                cases.append(case)
+        return cases
+
     def more(self) -> list[Case]:
         """Further probes, one for each kind of image at the smallest size, then larger."""
         if not self.found:
@@ -148,13 +179,15 @@ class Prober:
         plans = self.roles.plans[port.name]
         return plans[min(self.plan[port.name], len(plans) - 1)]
 
-    def _make(self, symbols: Symbols, sizes: Sizes, kind: str, number: int) -> Case:
+    def _make(
+        self, symbols: Symbols, sizes: Sizes, kind: str, number: int, roles: Mapping[str, Role] | None = None
+    ) -> Case:
         shapes = {port.name: symbols.shape(port.name, sizes) for port in self.subject.inputs}
         like = max(shapes.values(), key=lambda shape: (len(shape) == 4, len(shape) > 1), default=[])
         feeds = {}
         for port in self.subject.inputs:
             rng = np.random.default_rng([self.seed, number, zlib.crc32(port.name.encode())])
-            feeds[port.name] = fill(port, shapes[port.name], self._role(port), kind, rng, like)
+            feeds[port.name] = fill(port, shapes[port.name], (roles or {}).get(port.name) or self._role(port), kind, rng, like)
         image = any(self._role(port).kind == "image" for port in self.subject.inputs)
         return Case(kind if image or kind in ("normal", "uniform") else _plain(kind), feeds)
 
