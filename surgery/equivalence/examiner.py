@@ -26,7 +26,7 @@ from surgery.equivalence.userdata import check_probe, parse_probe, read_cases
 from surgery.errors import BadInput
 from surgery.report import Evidence, OutputReport, Verification
 
-ENOUGH = 10 / 12  # of the faults; with fewer seen, more kinds of probe are tried
+RUN_SHARE = 0.1  # of the budget, for one run of the model before; comparing takes dozens
 
 
 @dataclass
@@ -138,7 +138,7 @@ class Examiner:
     def _run(self, case: Case) -> None:
         assert self.session
         start = time.monotonic()
-        case.outputs = self.session.run(case.feeds, seconds=self._left() / 3)
+        case.outputs = self.session.run(case.feeds, seconds=min(self.settings.budget * RUN_SHARE, self._left() / 3))
         case.seconds = time.monotonic() - start
 
     def _made(self, subject: Subject, session: Stages) -> list[Case]:
@@ -166,10 +166,16 @@ class Examiner:
     def _run_all(self, cases: list[Case]) -> list[Failed]:
         """Run cases two at a time, the largest first; those that fail are left without outputs."""
 
+        late: list[Failed] = []
+
         def one(case: Case) -> Failed | None:
+            if late:  # the others would not be quicker
+                return late[0]
             try:
                 self._run(case)
             except Failed as error:
+                if error.timed_out:
+                    late.append(error)
                 return error
             return None
 
@@ -311,7 +317,8 @@ class Examiner:
 
         def one(case: Case) -> tuple[Case, Values | Failed]:
             try:
-                return case, session.run(renamed(case.feeds, pairs), seconds=self._left())
+                share = max(self.settings.budget * RUN_SHARE, 20 * case.seconds)
+                return case, session.run(renamed(case.feeds, pairs), seconds=min(share, self._left()))
             except Failed as error:
                 return case, error
 
@@ -406,6 +413,8 @@ class Examiner:
 def _note_weak(result: Verification) -> None:
     if result.evidence.weak:
         result.notes.append("weak evidence: the probes would not notice many faults")
+    elif not result.evidence.planted and result.verdict in ("equal", "changed"):
+        result.notes.append("weak evidence: there are no weights to plant faults in, which would tell what is noticed")
 
 
 def _as_report(name: str, gap: Distance) -> OutputReport:

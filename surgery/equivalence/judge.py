@@ -99,11 +99,13 @@ class Judge:
     values_only: bool = False
     rulings: dict[str, list[Ruling]] = field(default_factory=dict)
     logits: dict[str, list[Ruling]] = field(default_factory=dict)
+    said: dict[str, set[Any]] = field(default_factory=dict)  # by output: its one value, or None, in each probe
 
     def hear(self, case: Case, after: Values) -> None:
         """Take the results of the model after on `case` into account."""
         for a, b in self.pairs.outputs:
             if a.via in case.outputs and b.via in after:
+                self.said.setdefault(a.name, set()).add(_one_value(case.outputs[a.via]))
                 ruling = self._rule(case, a.via, case.outputs[a.via], after[b.via], self._tap(a))
                 false = _false_dims(b, after[b.via])
                 if false and not _false_dims(a, case.outputs[a.via]):
@@ -130,7 +132,15 @@ class Judge:
             if report.verdict == "equal" and behind.verdict == "different":
                 report.verdict, report.outside = "different", behind.outside
                 report.note = f"the logits it is made from: {behind.note}, max |d| {behind.max_abs:.3g}"
+            if report.verdict == "equal" and (mute := self.mute(port.name)):
+                report.note = "; ".join(filter(None, [report.note, mute]))
             yield report
+
+    def mute(self, name: str) -> str:
+        """In words, that an output says nothing: it is of one value, whatever the probe; or ""."""
+        values = self.said.get(name, set())
+        only = next(iter(values)) if len(values) == 1 else None
+        return "" if only is None else f"weak evidence: it is {only} throughout, on every probe"
 
     def guilty_cases(self) -> list[Case]:
         """The probes on which something differs, the smallest first."""
@@ -165,6 +175,16 @@ def _has_floats(value: Any) -> bool:
     if isinstance(value, (list, tuple, dict)):
         return any(_has_floats(v) for v in (value.values() if isinstance(value, dict) else value))
     return np.asarray(value).dtype.kind in "fc"
+
+
+def _one_value(value: Any) -> str | None:
+    """The value that all elements of a tensor have, NaN for one; None where they differ or there are none."""
+    if not isinstance(value, np.ndarray) or not value.size:
+        return None
+    first = value.reshape(-1)[0]
+    with np.errstate(invalid="ignore"):
+        same = bool((value == first).all()) or (value.dtype.kind == "f" and bool(np.isnan(value).all()))
+    return f"{first}" if same else None
 
 
 def _false_dims(port: Port, value: Any) -> str:

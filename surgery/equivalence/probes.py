@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
+import resource
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,7 +83,11 @@ class Prober:
             return []
         batches = (1, 2, 3) if self.symbols.batch else (0, 0, 0)
         self.found = [(self.symbols, self.symbols.all(batch, 0)) for batch in batches]
-        return [self.case(i, KINDS[i]) for i in range(len(self.found))]
+        try:
+            return [self.case(i, KINDS[i]) for i in range(len(self.found))]
+        except Failed as error:  # too large
+            self.error, self.found = str(error), []
+            return []
 
     def search(self, run: Run, seconds: float = MAX_SECONDS) -> list[Case]:
         """Probes at sizes that the model was seen to accept; none where it accepts none."""
@@ -159,13 +165,13 @@ class Prober:
                 cases.append(case)
         return cases
 
-    def more(self) -> list[Case]:
-        """Further probes, one for each kind of image at the smallest size, then larger."""
+    def more(self) -> Iterator[Case]:
+        """Further probes, one for each kind of image at the smallest size."""
         if not self.found:
-            return []
+            return
         small = min(self.found, key=lambda found: sum(found[1].values()))
         kinds = [*KINDS[3:], *KINDS[:3]]
-        return [self._make(*small, kind, 100 + i) for i, kind in enumerate(kinds)]
+        yield from (self._make(*small, kind, 100 + i) for i, kind in enumerate(kinds))
 
     def case(self, index: int, kind: str) -> Case:
         """The probe of number `index` of the sizes found."""
@@ -183,6 +189,7 @@ class Prober:
         self, symbols: Symbols, sizes: Sizes, kind: str, number: int, roles: Mapping[str, Role] | None = None
     ) -> Case:
         shapes = {port.name: symbols.shape(port.name, sizes) for port in self.subject.inputs}
+        _fits_memory(self.subject.inputs, shapes)
         like = max(shapes.values(), key=lambda shape: (len(shape) == 4, len(shape) > 1), default=[])
         feeds = {}
         for port in self.subject.inputs:
@@ -239,6 +246,20 @@ class Prober:
                 if (now := share()) < best:
                     best, kept = now, plan
             self.plan[port.name] = kept
+
+
+def _fits_memory(inputs: Sequence[Port], shapes: Mapping[str, Sequence[int]]) -> None:
+    """Raise Failed where inputs are too large to be made, or to be run on; making them would take long."""
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    counts = {port.name: math.prod(shapes[port.name]) for port in inputs}
+    # They are drawn in double precision, and what reads an input writes about as much again.
+    needed = sum(counts[port.name] * (2 * port.numpy.itemsize + 16) for port in inputs)
+    if limit != resource.RLIM_INFINITY and needed > limit:
+        name = max(counts, key=lambda name: counts[name])
+        raise Failed(
+            f"an input {name!r} of shape {list(shapes[name])} takes {needed / 1e9:.3g} GB to make and run on, "
+            f"and there are {limit / 1e9:.3g} GB"
+        )
 
 
 def nan_share(outputs: Values) -> float:
