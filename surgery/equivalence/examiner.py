@@ -165,7 +165,6 @@ class Examiner:
 
     def _run_all(self, cases: list[Case]) -> list[Failed]:
         """Run cases two at a time, the largest first; those that fail are left without outputs."""
-
         late: list[Failed] = []
 
         def one(case: Case) -> Failed | None:
@@ -308,7 +307,15 @@ class Examiner:
     ) -> None:
         assert self.floors and self.subject and self.prober and self.session
         given = self.settings.rtol is not None or self.settings.atol is not None
-        judge = Judge(self.floors, pairs, self.rule(exact=exact), given, changes)
+        rule = self.rule(exact=exact)
+
+        def explain(case: Case, ours: str, theirs: str, value: object) -> str:
+            from surgery.equivalence.amplified import Amplified  # late: seldom needed
+
+            assert self.subject
+            return Amplified(self.subject, after, pairs, rule, self._left).explain(case, ours, theirs, value)
+
+        judge = Judge(self.floors, pairs, rule, given, changes, explain)
         cases = list(self.cases)
         if pairs.narrower:
             run = self.session.run

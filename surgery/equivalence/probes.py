@@ -194,7 +194,9 @@ class Prober:
         feeds = {}
         for port in self.subject.inputs:
             rng = np.random.default_rng([self.seed, number, zlib.crc32(port.name.encode())])
-            feeds[port.name] = fill(port, shapes[port.name], (roles or {}).get(port.name) or self._role(port), kind, rng, like)
+            feeds[port.name] = fill(
+                port, shapes[port.name], (roles or {}).get(port.name) or self._role(port), kind, rng, like
+            )
         image = any(self._role(port).kind == "image" for port in self.subject.inputs)
         return Case(kind if image or kind in ("normal", "uniform") else _plain(kind), feeds)
 

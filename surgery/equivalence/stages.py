@@ -100,7 +100,7 @@ def _load(subject: Subject, extra: Sequence[str], cuts: Sequence[int]) -> list[_
         later = {name for node in nodes[stop:] for name in reads(node)}
         needs = [name for name in _read(part) if name in declared and name not in subject.weights]
         plants = [name for name in subject.plants if name in _read(part)]
-        proto = _part(subject, part, [declared[name] for name in (*needs, *plants)])
+        proto = part_of(subject, part, [declared[name] for name in (*needs, *plants)])
         ends = [name for name in made if name in wanted or name in later]
         session = Session(Subject(subject.path, proto, labels=subject.labels), ends)
         if not later.intersection(made) <= session.elems.keys():
@@ -115,7 +115,8 @@ def _read(part: Sequence[onnx.NodeProto]) -> dict[str, None]:
     return dict.fromkeys(name for node in part for name in reads(node))
 
 
-def _part(subject: Subject, part: Sequence[onnx.NodeProto], inputs: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
+def part_of(subject: Subject, part: Sequence[onnx.NodeProto], inputs: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
+    """A model of some nodes of a subject, with the weights that they read; its outputs are still to be named."""
     whole, needed = subject.proto, _read(part)
     proto = onnx.ModelProto(ir_version=whole.ir_version)
     proto.opset_import.extend(whole.opset_import)
