@@ -27,7 +27,6 @@ from surgery.equivalence.locate import fetch
 from surgery.equivalence.pairing import Pairs, renamed
 from surgery.equivalence.probes import Case
 from surgery.equivalence.session import Failed, Session, Values
-from surgery.equivalence.stages import part_of
 from surgery.equivalence.subject import Subject, reads
 
 _AHEAD = (16, 64, 192)  # tensors fetched at a time, of each model
@@ -163,9 +162,7 @@ class _Walk:
                 helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(np.asarray(v).dtype), None)
                 for n, v in fed.items()
             ]
-            session = Session(
-                Subject(before.path, part_of(before, nodes, ports), labels=before.labels), [self.start[0]]
-            )
+            session = Session(Subject(before.path, before.part(nodes, ports), labels=before.labels), [self.start[0]])
             again = session.run(fed, [self.start[0]])[self.start[0]]
             if not (distance(again, value, rule).ok and not slices(again, value, rule)) and not (
                 _STEPS.isdisjoint(node.op_type for node in nodes) and _within_noise(session, self.start[0], fed, value)

@@ -66,6 +66,7 @@ class Examiner:
         self.shapes: list[dict[str, list[int]]] = []  # that the user asks for
         self.cases: list[Case] = []
         self.bound: list[Case] = []  # at the dims that the last model after fixes
+        self.gave: dict[int, Values] = {}  # by the id of a case: what the last model after gave for it
         self.stored: list[Case] = []  # of the reference
         self.faults: list[Fault] = []
         self.floors: Floors | None = None
@@ -262,6 +263,7 @@ class Examiner:
         self.end = max(self.end, time.monotonic() + self.settings.budget / 3)
         self.least = least
         self.progress("comparing")
+        self.bound, self.gave = [], {}
         self.pace.hurry.set()
         after = Subject.read(path)
         result = Verification(mode="model" if self.subject else "reference", notes=list(self.notes))
@@ -288,9 +290,11 @@ class Examiner:
             from surgery.equivalence.verdicts import Asked, enter, verify_sites  # late: the child is to start soon
 
             self.progress("verifying sites")
-            feeds = [case.feeds for case in (*self.cases, *self.bound)]
+            cases = [*self.cases, *self.bound]
+            feeds = [case.feeds for case in cases]
+            known = [(case.outputs, self.gave.get(id(case), {})) for case in cases]
             asked = Asked(exact, changes, self.settings.seed, self._left())
-            enter(verify_sites(self.subject, after, pairs, feeds, promise, asked), result, pairs)
+            enter(verify_sites(self.subject, after, pairs, feeds, promise, asked, known), result, pairs)
         if time.monotonic() > self.end:
             result.notes.append(f"the budget of {self.settings.budget:g} s is spent")
         return result
@@ -335,6 +339,7 @@ class Examiner:
                 failures.append((case, values))
             else:
                 judge.hear(case, values)
+                self.gave[id(case)] = values
                 result.probes.append(case.probe())
         result.outputs = list(judge.reports())
         for report in result.outputs:

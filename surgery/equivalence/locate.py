@@ -75,7 +75,7 @@ def _difference(name: str, gap: Distance, before: Subject, after: Subject, node_
 def fetch(subject: Subject, feeds: Mapping[str, Any], names: list[str]) -> Values:
     """The tensors `names`, those left out that can't be had: of a type that numpy lacks, for one."""
     try:
-        return Session(subject, names).run(feeds, names)
+        return Session(subject, names, only=True).run(feeds, names)
     except Failed:
         if len(names) == 1:
             return {}

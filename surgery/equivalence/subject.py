@@ -151,6 +151,25 @@ class Subject:
         finally:
             del outputs[count:]
 
+    def part(self, nodes: Sequence[onnx.NodeProto], inputs: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
+        """A model of some of the nodes, with the weights that they read; its outputs are still to be named."""
+        whole, needed = self.proto, {name for node in nodes for name in reads(node)}
+        proto = onnx.ModelProto(ir_version=whole.ir_version)
+        proto.opset_import.extend(whole.opset_import)
+        proto.functions.extend(whole.functions)
+        proto.graph.name = "part"
+        proto.graph.node.extend(nodes)
+        proto.graph.initializer.extend(tensor for name, tensor in self.weights.items() if name in needed)
+        proto.graph.input.extend(inputs)
+        return proto
+
+    def upto(self, names: Sequence[str]) -> Subject:
+        """What the tensors `names` are computed by, and nothing else; it has no outputs of its own."""
+        nodes = _live(self.proto.graph, names)
+        needed = {name for node in nodes for name in reads(node)}
+        inputs = [v for v in self.proto.graph.input if v.name in needed and v.name not in self.weights]
+        return Subject(self.path, self.part(nodes, inputs), self.inputs, labels=self.labels, random=self.random)
+
     def weight(self, name: str) -> np.ndarray:
         """The values of a top-level initializer."""
         return read_weight(self.weights[name], self.path.parent)
@@ -284,9 +303,9 @@ def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     return next((int(a.i) for a in node.attribute if a.name == name), default)
 
 
-def _live(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes that an output depends on, in order."""
-    needed = {value.name for value in graph.output}
+def _live(graph: onnx.GraphProto, names: Sequence[str] | None = None) -> list[onnx.NodeProto]:
+    """The nodes that an output, or one of `names`, depends on, in order."""
+    needed = {value.name for value in graph.output} if names is None else set(names)
     live = []
     for node in reversed(graph.node):
         if any(name in needed for name in node.output):
