@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -69,6 +70,8 @@ class Examiner:
         self.gave: dict[int, Values] = {}  # by the id of a case: what the last model after gave for it
         self.stored: list[Case] = []  # of the reference
         self.faults: list[Fault] = []
+        self._beside = ThreadPoolExecutor(1)
+        self._planting: Future[None] | None = None
         self.floors: Floors | None = None
         self.refused = ""  # why the model before gives no results
         self.notes: list[str] = []
@@ -100,11 +103,24 @@ class Examiner:
             return
         self.floors = Floors(self.subject, self.cases)
         self.faults = [Fault(name) for name in self.subject.plants]
+        self.progress("planting faults")
+        self._planting = self._beside.submit(self._plant_all)
+        while not self._planting.done() and not self.pace.hurry.is_set():  # else it goes on beside the comparison
+            wait([self._planting], 0.01)
+
+    def _plant_all(self) -> None:
+        """All that is to be learnt of the baseline, and is not needed to begin a comparison."""
+        assert self.subject
         self._gather_evidence()
         self._report_branches()
         kept = {*(port.via for port in self.subject.outputs), *extras(self.subject)}
         for case in self.cases:
             case.outputs = {name: value for name, value in case.outputs.items() if name in kept}
+
+    def _planted(self) -> None:
+        """Wait until all faults are planted."""
+        if self._planting:
+            self._planting.result()
 
     def _user_cases(self, subject: Subject) -> list[Case]:
         """The user's data as cases; checked before anything slow is done."""
@@ -185,7 +201,6 @@ class Examiner:
     def _gather_evidence(self) -> None:
         """Plant faults: on the quickest probe first, what stays unseen on the others, then on more."""
         assert self.session and self.prober
-        self.progress("planting faults")
         until = time.monotonic() + self._left() / 3
         own = sorted((c for c in self.cases if c.kind not in ("user", "reference")), key=lambda c: c.seconds)
         given = [c for c in self.cases if c.kind in ("user", "reference")]
@@ -266,7 +281,7 @@ class Examiner:
         self.bound, self.gave = [], {}
         self.pace.hurry.set()
         after = Subject.read(path)
-        result = Verification(mode="model" if self.subject else "reference", notes=list(self.notes))
+        result = Verification(mode="model" if self.subject else "reference")
         if self.subject is None:
             self.stored = [case for case in self._user_cases(after) if case.stored]
         pairs = pair(self.subject or after, after, self.settings.match)
@@ -277,6 +292,8 @@ class Examiner:
             result.notes.append(f"the runtime does not load the model after: {error}")
             if not self.refused and self.subject:  # it did load the one before
                 result.verdict = "different"
+                self._planted()
+                result.notes[:0] = self.notes
                 return result
             session = None
         if session:
@@ -295,6 +312,8 @@ class Examiner:
             known = [(case.outputs, self.gave.get(id(case), {})) for case in cases]
             asked = Asked(exact, changes, self.settings.seed, self._left())
             enter(verify_sites(self.subject, after, pairs, feeds, promise, asked, known), result, pairs)
+        self._planted()
+        result.notes[:0] = self.notes
         if time.monotonic() > self.end:
             result.notes.append(f"the budget of {self.settings.budget:g} s is spent")
         return result
@@ -321,6 +340,7 @@ class Examiner:
 
         judge = Judge(self.floors, pairs, rule, given, changes, explain)
         cases = list(self.cases)
+        made = len(cases)
         if pairs.narrower:
             run = self.session.run
             self.bound = self.prober.bound(after.inputs, lambda feeds, limit: run(feeds, seconds=limit))
@@ -334,13 +354,19 @@ class Examiner:
                 return case, error
 
         failures = []
-        for case, values in self.pace.map(one, cases):
-            if isinstance(values, Failed):
-                failures.append((case, values))
-            else:
-                judge.hear(case, values)
-                self.gave[id(case)] = values
-                result.probes.append(case.probe())
+
+        def hear(cases: list[Case]) -> None:
+            for case, values in self.pace.map(one, cases):
+                if isinstance(values, Failed):
+                    failures.append((case, values))
+                else:
+                    judge.hear(case, values)
+                    self.gave[id(case)] = values
+                    result.probes.append(case.probe())
+
+        hear(cases)
+        self._planted()
+        hear(self.cases[made:])  # what planting faults asked for besides
         result.outputs = list(judge.reports())
         for report in result.outputs:
             if fault := pairs.faults.get(report.name):
