@@ -14,7 +14,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import helper
 
 from surgery.equivalence.session import Failed, Session, Values
@@ -94,22 +93,20 @@ def _load(subject: Subject, extra: Sequence[str], cuts: Sequence[int]) -> list[_
     declared = {value.name: value for value in subject.proto.graph.input}
     stages: list[_Stage] = []
     wanted = {*(port.via for port in subject.outputs), *extra}
+    last = {name: number for number, node in enumerate(nodes) for name in reads(node)}  # that reads it
     for start, stop in pairwise([0, *cuts, len(nodes)]):
         part = nodes[start:stop]
         made = {name for node in part for name in node.output if name}
-        later = {name for node in nodes[stop:] for name in reads(node)}
-        needs = [name for name in _read(part) if name in declared and name not in subject.weights]
-        plants = [name for name in subject.plants if name in _read(part)]
+        later = {name for name in made if last.get(name, 0) >= stop}
+        read = dict.fromkeys(name for node in part for name in reads(node))
+        needs = [name for name in read if name in declared and name not in subject.weights]
+        plants = [name for name in subject.plants if name in read]
         proto = subject.part(part, [declared[name] for name in (*needs, *plants)])
         ends = [name for name in made if name in wanted or name in later]
         session = Session(Subject(subject.path, proto, labels=subject.labels), ends)
-        if not later.intersection(made) <= session.elems.keys():
+        if not later <= session.elems.keys():
             raise Failed("a value on a cut can't be fed")
         for name, elem in session.elems.items():
             declared[name] = helper.make_tensor_value_info(name, elem, None)
         stages.append(_Stage(session, needs, plants))
     return stages
-
-
-def _read(part: Sequence[onnx.NodeProto]) -> dict[str, None]:
-    return dict.fromkeys(name for node in part for name in reads(node))
