@@ -30,7 +30,7 @@ from surgery.equivalence.hostile import LOOSE, UNSIGNED, Attack, count
 from surgery.equivalence.inferred import Inferred
 from surgery.equivalence.pairing import Pairs, fits
 from surgery.equivalence.recorder import Feeds, Recorder, Source, deadline
-from surgery.equivalence.session import Failed
+from surgery.equivalence.session import Failed, Values
 from surgery.equivalence.subject import Port, Subject, read_weight
 from surgery.equivalence.trial import Trial
 from surgery.report import SiteKind, Sites, Verdict
@@ -102,6 +102,7 @@ class SiteVerifier:
         seed: of all chance.
         budget: seconds.
         repro: the folder for reproductions of what fails, if any are wanted.
+        known: what the models before and after gave for each of `feeds`, if they ran.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class SiteVerifier:
         seed: int = 0,
         budget: float = 120.0,
         repro: Path | None = None,
+        known: Sequence[tuple[Values, Values]] = (),
     ) -> None:
         self.tolerance, self.changes, self.domain = tolerance, changes, dict(domain or {})
         self.seed, self.repro = seed, repro
@@ -131,7 +133,10 @@ class SiteVerifier:
         self.shared: set[int] = set()
         self.sizes = not pairs.narrower  # else the model after takes no others
         chosen = _varied([fed for fed in feeds if self.sizes or fits(fed, after, pairs)])
-        self.source: Source = Recorder(before, chosen, self.left) if runs else Inferred(before, chosen, seed)
+        self._known = {id(fed): values for fed, values in zip(feeds, known, strict=False)}
+        self.source: Source = (
+            Recorder(before, chosen, self.left, self._gave(chosen, 0)) if runs else Inferred(before, chosen, seed)
+        )
         self._settling = chosen[:2] if runs else []
 
     def run(self) -> SiteReport:
@@ -157,8 +162,11 @@ class SiteVerifier:
     def _settle(self) -> None:
         via = self.pairs.inputs
         theirs = [{b: feeds[a] for b, a in via.items()} for feeds in self._settling]
-        before = Recorder(self.match.before, self._settling, self.left)
-        settle(self.match, before, Recorder(self.match.after, theirs, self.left))
+        before = Recorder(self.match.before, self._settling, self.left, self._gave(self._settling, 0))
+        settle(self.match, before, Recorder(self.match.after, theirs, self.left, self._gave(self._settling, 1)))
+
+    def _gave(self, feeds: Sequence[Feeds], side: int) -> list[Values]:
+        return [self._known.get(id(fed), ({}, {}))[side] for fed in feeds]
 
     def _sum_up(self, claims: int, kinds: int, held: int, outcomes: Mapping[Outcome, int]) -> None:
         verdict: Verdict = "changed" if self.changes else "equal"
