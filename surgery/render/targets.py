@@ -13,6 +13,7 @@ from surgery.targets.rule import HAPPENS, Chosen, Rule, Target
 
 if TYPE_CHECKING:
     from surgery.targets.finding import Finding
+    from surgery.targets.prepare import Prepared
 
 _FEW = 5  # nodes of one rule that are named, unless all are asked for
 
@@ -41,6 +42,34 @@ def show_findings(screen: Screen, target: Chosen, found: Sequence[Finding]) -> N
     kinds = Counter(finding.happens for finding in found)
     parts = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
     screen.say(f"{target}: {count(len(found), 'finding')}: {parts}")
+
+
+def show_prepared(screen: Screen, result: Prepared) -> None:
+    """What `prepare` did, or why it wrote nothing."""
+    plan, report = result.plan, result.report
+    cured = len(plan.found) - len(plan.left)
+    if plan.found and not screen.quiet:
+        screen.say(f"found    {count(len(plan.found), 'finding')}, {max(cured, 0)} cured")
+    if plan.passes and not screen.quiet:
+        screen.say(f"passes   {', '.join(map(name, plan.passes))}")
+    for text, why in plan.failed.items():
+        screen.talk(f"failed   {name(text)}: {escape(why)}")
+    if plan.left:
+        show_findings(screen, result.target, plan.left)
+    if plan.absent:
+        screen.talk(f"not installed: {', '.join(plan.absent)}")
+    if report is not None and not screen.quiet:
+        screen.say(f"verify   {report.verdict}, {count(len(report.verify.probes), 'probe')}")
+    for note in result.notes:
+        screen.talk(f"note     {escape(note)}")
+    if result.folder is not None:
+        for step in result.steps if not screen.quiet else ():
+            screen.say(" ".join(map(escape, step.command)))
+        screen.say(f"wrote {escape(result.folder)}: build.sh compiles, and runs {count(result.probes, 'probe')}")
+    elif report is None:
+        screen.insist("nothing written: the target would refuse the model, or compute it wrongly; --allow-findings")
+    else:
+        screen.insist(f"nothing written: {report.verdict}")
 
 
 def findings_document(target: Chosen, found: Iterable[Finding]) -> dict[str, Any]:

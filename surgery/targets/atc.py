@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from surgery.targets.rule import NEGATIVE_DIMS, Opsets, Option, Rule, Target
+from surgery.targets.build import Step, dims_text, shape_text
+from surgery.targets.rule import NEGATIVE_DIMS, Chosen, Opsets, Option, Rule, Target, within
+from surgery.targets.sizes import Sizes, refuse
 
 OPTIONS = "hiascend, ATC options, CANN 8.0, 8.5 and 9.1"
 OPERATORS = "hiascend, Supported ONNX Operators"
@@ -367,4 +369,101 @@ TARGET = Target(
         "Only sizes among the profiles run.",
         "--keep_dtype, --modify_mixlist and --op_precision_mode set the precision of single operators.",
     ),
+    pairs=True,
 )
+
+
+def build(chosen: Chosen, sizes: Sizes, name: str) -> list[Step]:
+    """The command for these sizes.
+
+    Raises:
+        Refused: atc does not take them.
+    """
+    options = chosen.options
+    command = ["atc", f"--model={name}.onnx", "--framework=5", f"--output={name}", f"--soc_version={options['soc']}"]
+    command += _shapes(chosen, sizes)
+    command += [f"--precision_mode={options['precision']}", "--log=error"]
+    return [Step(name, tuple(command), profiles=tuple(range(len(sizes.profiles))))]
+
+
+def run(
+    chosen: Chosen, sizes: Sizes, step: Step, feeds: dict[str, list[int]], files: list[str], case: int, profile: int
+) -> tuple[str, ...]:
+    """How ais_bench runs the result on one probe; results go to ``chip/CASE``."""
+    command = ["python3", "-m", "ais_bench", "--model", f"{step.name}.om", "--input", ",".join(files)]
+    command += ["--output", "chip", "--output_dirname", str(case), "--outfmt", "BIN"]
+    dims = shape_text(sizes, {n: tuple(map(str, d)) for n, d in feeds.items()})
+    flags = {flag.partition("=")[0] for flag in step.command}
+    if "--dynamic_dims" in flags:
+        command += ["--dymDims", dims]
+    elif "--dynamic_image_size" in flags:
+        command += ["--dymHW", ",".join(str(d) for d in next(d for d in feeds.values() if len(d) == 4)[2:])]
+    elif "--dynamic_batch_size" in flags:
+        command += ["--dymBatch", str(feeds[sizes.varying[0][0]][0])]
+    elif sizes.varying:
+        command += ["--dymShape", dims, "--outputSize", "100000000"]
+    return tuple(command)
+
+
+def _shapes(chosen: Chosen, sizes: Sizes) -> list[str]:
+    form = chosen.options["profiles"]
+    many = len(sizes.profiles) > 1
+    if not many and form != "auto":
+        refuse(chosen, "A22", f"profiles={form} is asked for, and there is one size")
+    if not many and not sizes.static:
+        return _ranges(chosen, sizes)
+    if not many:
+        return ["--input_format=ND", f"--input_shape={shape_text(sizes, dims_text(sizes))}"]
+    if sizes.ranges:
+        refuse(chosen, "A22.forms", "profiles and ranges don't go together")
+    check_profiles(chosen, sizes, "A22", 256 if chosen.options["soc"] == "Ascend950" else 100)
+    where, tuples = sizes.varying, sizes.tuples()
+    batches = all(axis == 0 for _, axis in where) and all(len(set(t)) == 1 for t in tuples)
+    images = {name for name, _ in where}
+    image = len(images) == 1 and {axis for _, axis in where} <= {2, 3} and len(sizes.profiles[0][where[0][0]]) == 4
+    if form == "auto":
+        form = "batch" if batches else "dims"
+    free = dims_text(sizes)
+    if form == "batch":
+        if not batches:
+            refuse(chosen, "A22.forms", "dynamic_batch_size is asked for, and other dims than the batch vary")
+        return [
+            "--input_format=ND",
+            f"--input_shape={shape_text(sizes, free)}",
+            f"--dynamic_batch_size={','.join(str(t[0]) for t in tuples)}",
+        ]
+    if form == "image":
+        if not image:
+            refuse(chosen, "A22.forms", "dynamic_image_size is asked for, and other dims than H and W vary")
+        (name,) = images
+        free[name] = (*free[name][:2], "-1", "-1")
+        pairs = ";".join(f"{p[name][2]},{p[name][3]}" for p in sizes.profiles)
+        return ["--input_format=NCHW", f"--input_shape={shape_text(sizes, free)}", f"--dynamic_image_size={pairs}"]
+    if len(where) > 4 and within(chosen.version, "<=7.0"):
+        refuse(chosen, "A22", f"a profile has {len(where)} dims; to CANN 7.0 it may have 4")
+    return [
+        "--input_format=ND",
+        f"--input_shape={shape_text(sizes, free)}",
+        f"--dynamic_dims={';'.join(','.join(map(str, t)) for t in tuples)}",
+    ]
+
+
+def check_profiles(chosen: Chosen, sizes: Sizes, rule: str, most: int) -> None:
+    """Refuse profiles that are too many, or of batches that are too large."""
+    if len(sizes.profiles) > most:
+        refuse(chosen, rule, f"{len(sizes.profiles)} profiles are given")
+    for (_, axis), numbers in zip(sizes.varying, zip(*sizes.tuples(), strict=True), strict=True):
+        if axis == 0 and not all(1 <= n <= 2048 for n in numbers):
+            refuse(chosen, rule, f"a batch of {max(numbers)} is given")
+
+
+def _ranges(chosen: Chosen, sizes: Sizes) -> list[str]:
+    """Any size, or any within bounds, without profiles."""
+    if chosen.options["soc"] in WITHOUT_RANGES:
+        refuse(chosen, "A22.range", f"{chosen.options['soc']} takes fixed sizes and profiles")
+    (profile,) = sizes.profiles
+    texts = {name: tuple(map(str, shape)) for name, shape in profile.items()}
+    if within(chosen.version, "<6.0"):
+        bounded = shape_text(sizes, {name: (f"[{','.join(dims)}]",) for name, dims in texts.items()})
+        return ["--input_format=ND", f"--input_shape_range={bounded}"]
+    return ["--input_format=ND", f"--input_shape={shape_text(sizes, texts)}"]

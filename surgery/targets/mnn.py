@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from surgery.targets.rule import NEGATIVE_DIMS, Option, Rule, Target
+from surgery.targets.build import Step
+from surgery.targets.rule import NEGATIVE_DIMS, Chosen, Option, Rule, Target
+from surgery.targets.sizes import Sizes
 
 MEASURED = "measured, MNN 3.6.1"
 
@@ -482,3 +484,12 @@ TARGET = Target(
         "--keepInputFormat is not written: with it NCHW inputs gave wrong results.",
     ),
 )
+
+
+def build(chosen: Chosen, sizes: Sizes, name: str) -> list[Step]:
+    """The command; MNN takes free dims as they are."""
+    command = ["MNNConvert", "-f", "ONNX", "--modelFile", f"{name}.onnx", "--MNNModel", f"{name}.mnn"]
+    command += ["--bizCode", "surgery"]
+    if chosen.options["precision"] == "fp16":
+        command.append("--fp16")
+    return [Step(name, tuple(command), profiles=tuple(range(len(sizes.profiles))))]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from surgery.targets.rule import NEGATIVE_DIMS, Option, Rule, Target
+from surgery.targets.build import Step
+from surgery.targets.rule import NEGATIVE_DIMS, Chosen, Option, Rule, Target
+from surgery.targets.sizes import Sizes, refuse
 
 MEASURED = "measured, pnnx and ncnn 20261020"
 
@@ -633,3 +635,33 @@ TARGET = Target(
     ),
     folds=True,
 )
+
+
+# How pnnx writes element types.
+_TYPES = {"float32": "f32", "float64": "f64", "float16": "f16", "int64": "i64", "int32": "i32", "uint8": "u8"}
+
+
+def build(chosen: Chosen, sizes: Sizes, name: str) -> list[Step]:
+    """The command for these sizes: two of them, unlike in every dim that varies.
+
+    Raises:
+        Refused: a free dim has no end.
+    """
+    first, second = {}, {}
+    for port in sizes.inputs:
+        shapes = [profile[port.name] for profile in sizes.profiles]
+        pairs = []
+        for dims in zip(*shapes, strict=True):
+            if any(dim.high is None for dim in dims):
+                refuse(chosen, "N1", f"a free dim of {port.name!r} has no size: write 1~8, or several sizes")
+            numbers = [dims[0].low if dims[0].best is None else dims[0].best]
+            numbers += [n for dim in dims for n in (dim.high, dim.low) if n is not None and n != numbers[0]]
+            pairs.append((numbers[0], numbers[1] if len(numbers) > 1 else numbers[0]))
+        kind = _TYPES.get(port.dtype, "f32")
+        first[port.name] = f"[{','.join(str(a) for a, _ in pairs)}]{kind}"
+        second[port.name] = f"[{','.join(str(b) for _, b in pairs)}]{kind}"
+    command = ["pnnx", f"{name}.onnx", f"inputshape={','.join(first.values())}"]
+    if second != first:
+        command.append(f"inputshape2={','.join(second.values())}")
+    command += [f"fp16={int(chosen.options['precision'] == 'fp16')}", "optlevel=2"]
+    return [Step(name, tuple(command), profiles=tuple(range(len(sizes.profiles))))]

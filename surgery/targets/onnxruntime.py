@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from surgery.targets.rule import NEGATIVE_DIMS, Opsets, Option, Rule, Target
+from surgery.targets.build import Step
+from surgery.targets.rule import NEGATIVE_DIMS, Chosen, Opsets, Option, Rule, Target
+from surgery.targets.sizes import Sizes
 
 MEASURED = "measured, onnxruntime 1.31.1"
 
@@ -36,3 +38,10 @@ TARGET = Target(
         "python -m onnxruntime.tools.convert_onnx_models_to_ort . --optimization_style Fixed --target_platform amd64"
     ),
 )
+
+
+def build(chosen: Chosen, sizes: Sizes, name: str) -> list[Step]:
+    """The command that writes the ORT format, for the ONNX file runs as it is."""
+    command = ["python", "-m", "onnxruntime.tools.convert_onnx_models_to_ort", f"{name}.onnx"]
+    command += ["--optimization_style", chosen.options["style"], "--target_platform", chosen.options["platform"]]
+    return [Step(name, tuple(command), profiles=tuple(range(len(sizes.profiles))))]

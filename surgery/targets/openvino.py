@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from surgery.targets.rule import NEGATIVE_DIMS, Option, Rule, Target
+from surgery.targets.build import Step
+from surgery.targets.rule import NEGATIVE_DIMS, Chosen, Option, Rule, Target
+from surgery.targets.sizes import Sizes
 
 MEASURED = "measured, openvino 2026.4.1"
 
@@ -167,3 +169,22 @@ TARGET = Target(
         "Free dims stay free: bounds (1..8), ? and -1 are accepted.",
     ),
 )
+
+
+def build(chosen: Chosen, sizes: Sizes, name: str) -> list[Step]:
+    """The command for these sizes: every dim from the least to the most that occurs."""
+    shapes = []
+    for port in sizes.inputs:
+        dims = []
+        for axis in range(len(sizes.profiles[0][port.name])):
+            here = [p[port.name][axis] for p in sizes.profiles]
+            highs = [d.high for d in here if d.high is not None]
+            low = min(d.low for d in here)
+            if len(highs) < len(here):
+                dims.append("?" if low <= 1 else f"{low}..")
+            else:
+                dims.append(str(low) if low == max(highs) else f"{low}..{max(highs)}")
+        shapes.append(f"{port.name}[{','.join(dims)}]")
+    half = chosen.options["precision"] == "fp16"
+    command = ("ovc", f"{name}.onnx", "--input", ",".join(shapes), "--output_model", f"{name}.xml")
+    return [Step(name, (*command, f"--compress_to_fp16={half}"), profiles=tuple(range(len(sizes.profiles))))]

@@ -91,7 +91,7 @@ class Target(NamedTuple):
     ``versions`` are in order, the newest last. ``command`` and ``config`` show how it is called
     in words; what is written for a model comes from the function ``build`` of the target's module.
     ``folds`` tells whether its converter computes what depends on constants and fixed shapes alone,
-    so that no rule concerns it.
+    so that no rule concerns it; ``pairs`` whether H and W of an image are given together.
     """
 
     name: str
@@ -103,6 +103,7 @@ class Target(NamedTuple):
     command: str
     notes: tuple[str, ...] = ()
     folds: bool = False
+    pairs: bool = False
 
 
 class Chosen(NamedTuple):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from surgery.targets.rule import NEGATIVE_DIMS, Opsets, Option, Rule, Target
+from collections.abc import Callable
+
+from surgery.targets.build import Step
+from surgery.targets.rule import NEGATIVE_DIMS, Chosen, Opsets, Option, Rule, Target, within
+from surgery.targets.sizes import Dim, Profile, Sizes, refuse
 
 OPERATORS = "onnx-tensorrt, docs/operators.md, 10.1-GA"
 FLAGS = "NVIDIA/TensorRT, release branches, sampleOptions.cpp, 10.16 and 11.0"
@@ -114,9 +118,9 @@ RULES = (
     Rule(
         "T9",
         "model",
-        "precision == 'fp16' and float32",
+        "precision != 'fp32' and float32",
         happens="refused",
-        why="there is no --fp16 any more: the model itself must be fp16",
+        why="there are no flags of precision any more: the model itself must have it",
         cure="",
         source=MIGRATION,
         versions=">=11",
@@ -180,3 +184,57 @@ TARGET = Target(
         "INT64 is native from 9.0.",
     ),
 )
+
+
+def build(chosen: Chosen, sizes: Sizes, name: str) -> list[Step]:
+    """The command for these sizes: a profile each.
+
+    Raises:
+        Refused: a free dim has no end.
+    """
+    command = ["trtexec", f"--onnx={name}.onnx"]
+    free = any(not isinstance(d, int) for port in sizes.inputs for d in port.dims or (None,))
+    if not free and sizes.varying:
+        refuse(chosen, "T13", "profiles are asked for")
+    for index, profile in enumerate(sizes.profiles if free else ()):
+        if len(sizes.profiles) > 1:
+            command.append(f"--profile={index}")
+        command += _profile(chosen, sizes, profile)
+    command += [f"--saveEngine={name}.plan", "--memPoolSize=workspace:1024", "--builderOptimizationLevel=3"]
+    precision = chosen.options["precision"]
+    if precision != "fp32" and within(chosen.version, "<11"):
+        command.append(f"--{precision}")
+    return [Step(name, tuple(command), profiles=tuple(range(len(sizes.profiles))))]
+
+
+def _profile(chosen: Chosen, sizes: Sizes, profile: Profile) -> list[str]:
+    if any(dim.high is None for shape in profile.values() for dim in shape):
+        refuse(chosen, "T12", "a free dim has no end: write 1~4~8")
+    if all(dim.fixed is not None for shape in profile.values() for dim in shape):
+        return [f"--optShapes={_shapes(sizes, profile, lambda d: d.low)}"]
+    return [
+        f"--minShapes={_shapes(sizes, profile, lambda d: d.low)}",
+        f"--optShapes={_shapes(sizes, profile, _best)}",
+        f"--maxShapes={_shapes(sizes, profile, lambda d: d.high or d.low)}",
+    ]
+
+
+def _best(dim: Dim) -> int:
+    return dim.best if dim.best is not None else dim.high or dim.low
+
+
+def _shapes(sizes: Sizes, profile: Profile, which: Callable[[Dim], int]) -> str:
+    return ",".join(f"{p.name}:{'x'.join(str(which(d)) for d in profile[p.name])}" for p in sizes.inputs)
+
+
+def run(
+    chosen: Chosen, sizes: Sizes, step: Step, feeds: dict[str, list[int]], files: list[str], case: int, profile: int
+) -> tuple[str, ...]:
+    """How trtexec runs the result on one probe; results go to ``chip/CASE.json``."""
+    command = ["trtexec", f"--loadEngine={step.name}.plan"]
+    if any(flag.startswith("--optShapes") for flag in step.command):
+        command.append("--shapes=" + ",".join(f"{n}:{'x'.join(map(str, dims))}" for n, dims in feeds.items()))
+    if len(sizes.profiles) > 1:
+        command.append(f"--useProfile={profile}")
+    command.append("--loadInputs=" + ",".join(f"{n}:{file}" for n, file in zip(feeds, files, strict=True)))
+    return (*command, "--iterations=1", "--warmUp=0", "--duration=0", f"--exportOutput=chip/{case}.json")
