@@ -329,7 +329,7 @@ RULES = (
         "A24",
         "*",
         f"{_HALF} and beyond(65504)",
-        happens="wrong",
+        happens="fp16",
         why=(
             "the default is fp16, where a stored number beyond 65504 is infinite: rescale it, or choose "
             "--precision_mode or --keep_dtype"

@@ -15,7 +15,7 @@ HAPPENS = {
     "wrong": "it compiles, and gives other numbers or shapes, silently",
     "crash": "the compiler or the program that runs the result dies",
     "slow": "it works, on a slow path",
-    "fp16": "it is computed in half precision whatever was asked for",
+    "fp16": "it is computed in half precision: see that its range is enough",
     "untested": "no document lists it as supported, and nobody has tried",
 }
 # With these left, a model is not handed to the compiler.
