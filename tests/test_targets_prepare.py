@@ -56,7 +56,9 @@ def test_cures_verifies_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture
     out = tmp_path / "out"
     assert prepare(model, "--target", ATC, "--input-shape", "x:2,3,8,12", "-o", out, "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert [finding["rule"] for finding in document["found"]] == ["A3"] and {one["rule"] for one in document["left"]} <= {"A24"}
+    assert [finding["rule"] for finding in document["found"]] == ["A3"] and {
+        one["rule"] for one in document["left"]
+    } <= {"A24"}
     assert "gridsample" in [text.partition(":")[0] for text in document["passes"]]
     assert document["verdict"] == "equal" and document["probes"] == 1
     assert "GridSample" not in ops(out / "net.onnx")

@@ -120,7 +120,7 @@ RULES = (
         "mode == 'nearest' and nearest_mode != 'round_prefer_ceil'",
         happens="refused",
         why="nearest is implemented with round_prefer_ceil only (not tried on a chip)",
-        cure="resize-repeat resize-matmul",
+        cure="resize-repeat:form=expand resize-matmul:all=true",
         source=f"{OPERATORS}, Resize, CANN 8.3",
         versions=">=8.3",
     ),
@@ -133,7 +133,7 @@ RULES = (
         ),
         happens="refused",
         why="5 dims are taken with linear, align_corners or pytorch_half_pixel",
-        cure="resize-repeat resize-matmul",
+        cure="resize-repeat:form=expand resize-matmul:all=true",
         source=f"{OPERATORS}, Resize",
     ),
     Rule(

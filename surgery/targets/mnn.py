@@ -72,7 +72,7 @@ RULES = (
     Rule(
         "K3.gathernd",
         "GatherND GatherElements",
-        "any(v < 0 for v in const(1))",
+        "is_const(1) and signed(1)",
         happens="wrong",
         why="negative indices read beyond memory",
         cure="nonnegative-indices",
@@ -84,19 +84,19 @@ RULES = (
         "fmod == 1",
         happens="wrong",
         why="the remainder of negative numbers has the wrong sign",
-        cure="where-arithmetic",
+        cure="",
         source=MEASURED,
     ),
     Rule(
         "K3.scatter",
         "ScatterElements",
-        "reduction not in (None, 'none') or not is_const(1) or any(v < 0 for v in const(1))",
+        "reduction not in (None, 'none') or signed(1)",
         happens="wrong",
         why=(
             "reduction is ignored, and negative indices, which only stored ones can be seen to lack, write "
             "beyond memory"
         ),
-        cure="nonnegative-indices scatter-matmul",
+        cure="nonnegative-indices",
         source=MEASURED,
     ),
     Rule(
@@ -114,7 +114,7 @@ RULES = (
         "not given('strides')",
         happens="crash",
         why="the converter divides by strides that are not written",
-        cure="explicit-attributes",
+        cure="explicit-attributes:only=MaxPool;AveragePool;LpPool",
         source=MEASURED,
     ),
     Rule(
@@ -168,19 +168,43 @@ RULES = (
         "has(3)",
         happens="crash",
         why="the input axes ends the converter",
-        cure="pad-lower explicit-attributes",
+        cure="pad-lower",
         source=MEASURED,
     ),
     Rule(
         "K7",
-        (
-            "AffineGrid GroupNormalization RMSNormalization Mish Swish Hardmax Attention RotaryEmbedding "
-            "IsNaN IsInf DFT STFT HannWindow MelWeightMatrix Col2Im MatMulInteger Scan"
-        ),
+        "IsNaN IsInf DFT STFT HannWindow MelWeightMatrix Col2Im MatMulInteger",
         "",
         happens="refused",
         why="the operator is not converted",
-        cure="norm-forms inline-functions unroll",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "K7.norm",
+        "GroupNormalization RMSNormalization",
+        "",
+        happens="refused",
+        why="the operator is not converted",
+        cure="norm-forms",
+        source=MEASURED,
+    ),
+    Rule(
+        "K7.body",
+        "AffineGrid Mish Swish Hardmax Attention RotaryEmbedding",
+        "",
+        happens="refused",
+        why="the operator is not converted",
+        cure="function-bodies:operators=AffineGrid;Mish;Swish;Hardmax;Attention;RotaryEmbedding",
+        source=MEASURED,
+    ),
+    Rule(
+        "K7.scan",
+        "Scan",
+        "",
+        happens="refused",
+        why="the operator is not converted",
+        cure="unroll",
         source=MEASURED,
     ),
     Rule(
@@ -189,7 +213,7 @@ RULES = (
         "since < 13 and flattens(axis)",
         happens="wrong",
         why="below opset 13 it is over all dims from axis on; here over axis alone",
-        cure="softmax-flatten opset",
+        cure="softmax-flatten",
         source=MEASURED,
     ),
     Rule(
@@ -198,7 +222,7 @@ RULES = (
         "",
         happens="wrong",
         why="the bias is not applied",
-        cure="where-arithmetic",
+        cure="function-bodies:operators=Shrink",
         source=MEASURED,
     ),
     Rule(
@@ -255,7 +279,7 @@ RULES = (
         "to == 9 and 'float' in dtype(0)",
         happens="wrong",
         why="numbers are cut to integers before they become truth values: 0.5 is false",
-        cure="where-arithmetic",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -264,7 +288,7 @@ RULES = (
         "",
         happens="wrong",
         why="halves are not rounded to even",
-        cure="where-arithmetic",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -300,7 +324,7 @@ RULES = (
         "given('num_outputs') and shape(0)[axis] % num_outputs != 0",
         happens="wrong",
         why="num_outputs that does not divide the dim is split otherwise",
-        cure="explicit-attributes",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -309,7 +333,7 @@ RULES = (
         "rank(0) == 1 and rank(1) == 1",
         happens="crash",
         why="a product of two vectors ends the runtime",
-        cure="einsum-matmul",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -318,7 +342,7 @@ RULES = (
         "has(2) and (beta != 1 or rank(2) == 2 and shape(2)[1] == 1 and out_shape()[1] != 1)",
         happens="wrong",
         why="beta is ignored, and C must be a row",
-        cure="einsum-matmul",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -327,7 +351,7 @@ RULES = (
         "'int' in dtype(1)",
         happens="refused",
         why="an integer exponent is not converted",
-        cure="where-arithmetic",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -348,7 +372,7 @@ RULES = (
         "rank(0) == 5 and not (given('strides') and given('dilations') and given('pads'))",
         happens="refused",
         why="over 5 dims strides, dilations and pads must be written",
-        cure="explicit-attributes",
+        cure="explicit-attributes:only=Conv;MaxPool;AveragePool",
         source=MEASURED,
     ),
     Rule(
@@ -366,7 +390,7 @@ RULES = (
         "auto_pad == 'SAME_LOWER'",
         happens="wrong",
         why="SAME_LOWER pads as SAME_UPPER",
-        cure="explicit-attributes pool-lower",
+        cure="explicit-attributes:only=Conv;ConvTranspose pool-lower",
         source=MEASURED,
     ),
     Rule(
@@ -375,7 +399,7 @@ RULES = (
         "given('output_shape')",
         happens="wrong",
         why="output_shape pads otherwise",
-        cure="explicit-attributes",
+        cure="explicit-attributes:only=ConvTranspose",
         source=MEASURED,
     ),
     Rule(
@@ -384,7 +408,7 @@ RULES = (
         "outs < 3",
         happens="crash",
         why="all three outputs must have names",
-        cure="rnn-forms explicit-attributes",
+        cure="rnn-forms",
         source=MEASURED,
     ),
     Rule(
@@ -402,7 +426,7 @@ RULES = (
         "has(4) and not (is_const(4) and all(v == shape(0)[0] for v in const(4)))",
         happens="wrong",
         why="sequence lengths are ignored",
-        cure="rnn-forms",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -411,7 +435,7 @@ RULES = (
         "linear_before_reset == 0",
         happens="wrong",
         why="computed as with linear_before_reset=1",
-        cure="rnn-forms",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -420,7 +444,7 @@ RULES = (
         "any(a != 'Tanh' for a in activations)",
         happens="wrong",
         why="the activation is always Tanh",
-        cure="rnn-forms",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -447,7 +471,7 @@ RULES = (
         "",
         happens="wrong",
         why="quantised tensors in the graph are refused, or rounded otherwise",
-        cure="where-arithmetic",
+        cure="",
         source=MEASURED,
     ),
     Rule(

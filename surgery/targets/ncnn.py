@@ -7,6 +7,7 @@ from surgery.targets.rule import NEGATIVE_DIMS, Chosen, Option, Rule, Target
 from surgery.targets.sizes import Sizes, refuse
 
 MEASURED = "measured, pnnx and ncnn 20261020"
+LEFT = "ncnn has no such layer: pnnx leaves it in the file, which then does not load"
 
 RULES = (
     Rule(
@@ -72,7 +73,7 @@ RULES = (
         "given('axes') or keep_aspect_ratio_policy not in (None, 'stretch')",
         happens="refused",
         why="axes and keep_aspect_ratio_policy are not taken",
-        cure="resize-matmul explicit-attributes",
+        cure="resize-matmul resize-matmul:all=true",
         source=MEASURED,
     ),
     Rule(
@@ -90,7 +91,7 @@ RULES = (
         "rank(0) == 5",
         happens="wrong",
         why="over 5 dims only the last two are resized",
-        cure="resize-matmul resize-repeat",
+        cure="resize-matmul resize-matmul:all=true",
         source=MEASURED,
     ),
     Rule(
@@ -122,19 +123,85 @@ RULES = (
     ),
     Rule(
         "N4",
-        (
-            "ArgMax ArgMin TopK NonZero NonMaxSuppression Where ScatterND ScatterElements GatherND "
-            "GatherElements CumSum If Loop Scan DeformConv Compress OneHot Tile Trilu EyeLike RoiAlign "
-            "MaxRoiPool MaxUnpool LpPool Hardmax Softsign ThresholdedRelu AffineGrid Attention "
-            "RotaryEmbedding Col2Im DFT STFT Det CastLike LpNormalization MeanVarianceNormalization Equal "
-            "Greater GreaterOrEqual Less LessOrEqual And Or Xor Not IsNaN IsInf QuantizeLinear "
-            "DynamicQuantizeLinear MatMulInteger SplitToSequence SequenceAt SequenceConstruct "
-            "ConcatFromSequence Size"
-        ),
+        "ArgMax ArgMin TopK NonZero NonMaxSuppression ScatterElements GatherND GatherElements CumSum DeformConv "
+        "Compress Tile Trilu EyeLike RoiAlign MaxRoiPool MaxUnpool Col2Im DFT STFT Det CastLike IsNaN IsInf QuantizeLinear "
+        "DynamicQuantizeLinear MatMulInteger SplitToSequence SequenceAt SequenceConstruct ConcatFromSequence",
         "",
         happens="refused",
-        why="ncnn has no such layer: pnnx leaves it in the file, which then does not load",
-        cure="onehot-gather scatter-matmul where-arithmetic norm-forms reduce-forms unroll fix-dims",
+        why=LEFT,
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.where",
+        "Where Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor Not",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="where-arithmetic:form=arithmetic",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.onehot",
+        "OneHot",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="onehot-gather",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.scatter",
+        "ScatterND",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="scatter-matmul",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.control",
+        "If Loop Scan",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="unroll",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.norm",
+        "LpNormalization MeanVarianceNormalization",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="norm-forms",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.pool",
+        "LpPool",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="pool-lower",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.shape",
+        "Size",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="fix-dims",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.body",
+        "Hardmax Softsign ThresholdedRelu AffineGrid Attention RotaryEmbedding",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="function-bodies:operators=Hardmax;Softsign;ThresholdedRelu;AffineGrid;Attention;RotaryEmbedding",
         source=MEASURED,
     ),
     Rule(
@@ -161,7 +228,7 @@ RULES = (
         ("not (is_const(0) and axis == 0) and rank(1) != 0 and size(1) != 1 and not of_shape(0) and not is_const(0)"),
         happens="wrong",
         why="a list of indices gives another shape; a table looked up along axis 0 is taken",
-        cure="onehot-gather",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -197,7 +264,7 @@ RULES = (
         "linear_before_reset == 0",
         happens="wrong",
         why="computed as with linear_before_reset=1",
-        cure="rnn-forms",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -206,7 +273,7 @@ RULES = (
         "any(a != 'Tanh' for a in activations)",
         happens="wrong",
         why="the activation is always Tanh",
-        cure="rnn-forms",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -224,7 +291,7 @@ RULES = (
         "not given('mode')",
         happens="refused",
         why="the attribute mode must be written",
-        cure="explicit-attributes",
+        cure="explicit-attributes:only=Pad",
         source=MEASURED,
     ),
     Rule(
@@ -233,7 +300,7 @@ RULES = (
         "has(3)",
         happens="refused",
         why="the input axes is not taken",
-        cure="pad-lower explicit-attributes",
+        cure="pad-lower",
         source=MEASURED,
     ),
     Rule(
@@ -314,7 +381,7 @@ RULES = (
         "since < 13 and flattens(axis)",
         happens="wrong",
         why="below opset 13 it is over all dims from axis on; here over axis alone",
-        cure="softmax-flatten opset",
+        cure="softmax-flatten",
         source=MEASURED,
     ),
     Rule(
@@ -323,7 +390,7 @@ RULES = (
         "size(1) != 1 and rank(1) == rank(0) or size(1) not in (1, shape(0)[1], None)",
         happens="wrong",
         why="slopes are by channel",
-        cure="where-arithmetic",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -332,7 +399,7 @@ RULES = (
         "",
         happens="wrong",
         why="the bias is not applied",
-        cure="where-arithmetic",
+        cure="function-bodies:operators=Shrink",
         source=MEASURED,
     ),
     Rule(
@@ -341,7 +408,7 @@ RULES = (
         "(has(1) and not is_const(1)) or (has(2) and not is_const(2))",
         happens="refused",
         why="bounds must be stored",
-        cure="where-arithmetic fix-dims",
+        cure="fix-dims",
         source=MEASURED,
     ),
     Rule(
@@ -371,7 +438,7 @@ RULES = (
         "ins > 2 and any(shape(i) != shape(0) for i in range(ins))",
         happens="wrong",
         why="of more than two operands none may be broadcast",
-        cure="where-arithmetic",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -380,7 +447,7 @@ RULES = (
         "'int' in dtype(1)",
         happens="wrong",
         why="an integer exponent is read as the bits of a float",
-        cure="where-arithmetic",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -416,7 +483,7 @@ RULES = (
         "given('num_outputs') and shape(0)[axis] % num_outputs != 0",
         happens="wrong",
         why="num_outputs that does not divide the dim is split otherwise",
-        cure="explicit-attributes",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -425,7 +492,7 @@ RULES = (
         "rank(0) >= 5 and perm != [0, 1, 3, 5, 2, 4]",
         happens="refused",
         why="more than 4 dims are transposed in the form of a pixel unshuffle only",
-        cure="space-depth-conv",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -452,7 +519,7 @@ RULES = (
         "auto_pad == 'SAME_LOWER'",
         happens="refused",
         why="SAME_LOWER is not taken, or pads as SAME_UPPER",
-        cure="explicit-attributes pool-lower",
+        cure="explicit-attributes:only=Conv;ConvTranspose pool-lower",
         source=MEASURED,
     ),
     Rule(
@@ -461,7 +528,7 @@ RULES = (
         "auto_pad == 'SAME_UPPER'",
         happens="refused",
         why="auto_pad is not taken",
-        cure="explicit-attributes",
+        cure="explicit-attributes:only=ConvTranspose",
         source=MEASURED,
     ),
     Rule(
@@ -470,7 +537,7 @@ RULES = (
         "given('output_shape')",
         happens="wrong",
         why="output_shape pads otherwise",
-        cure="explicit-attributes",
+        cure="explicit-attributes:only=ConvTranspose",
         source=MEASURED,
     ),
     Rule(
@@ -479,7 +546,7 @@ RULES = (
         "pads[: len(pads) // 2] != pads[len(pads) // 2 :]",
         happens="refused",
         why="pads must be alike at both ends",
-        cure="pad-lower explicit-attributes",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -533,7 +600,7 @@ RULES = (
         "to in (2, 3, 4, 5, 6, 7, 9, 11, 12, 13) and not of_shape(0) and not is_const(0)",
         happens="refused",
         why="tensors are float32: other types are not cast to",
-        cure="where-arithmetic int32-indices",
+        cure="",
         source=MEASURED,
     ),
     Rule(

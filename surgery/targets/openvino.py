@@ -15,7 +15,7 @@ RULES = (
         "since < 13 and flattens(axis)",
         happens="wrong",
         why="below opset 13 Softmax is over all dims from axis on; here it is over axis alone",
-        cure="softmax-flatten opset",
+        cure="softmax-flatten",
         source=MEASURED,
     ),
     Rule(

@@ -16,6 +16,12 @@ from surgery.sound import inner
 Dims = tuple[int | str | None, ...]
 
 STANDARD = ("", "ai.onnx")
+_FAR = 1000  # nodes that are followed back
+# Operators of results that are never negative, and those that hand on the elements of their first input.
+_COUNTS = frozenset({"ArgMax", "ArgMin", "NonZero", "Shape", "Size", "Abs", "Relu"})
+_MOVES = frozenset(
+    {"Cast", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Tile", "Transpose", "Unsqueeze"}
+)
 
 
 class Scope:
@@ -91,6 +97,33 @@ class Scope:
             stack += [i for i in node.input if i not in seen]
             seen.update(node.input)
         return True
+
+    def signed(self, name: str) -> bool:
+        """Whether integers may be negative: stored ones are seen, others are known by what gives them."""
+        for _ in range(_FAR):
+            if name in self.stored:
+                return any(v < 0 for v in elements(self.stored[name]) or [-1])
+            node = self.makers.get(name)
+            if node is None or not node.input:
+                return True
+            if node.op_type in _COUNTS:
+                return False
+            if node.op_type == "Add":  # i + length * (i < 0): negative ones count from the end
+                made = [self.makers.get(i) for i in node.input]
+                return not any(m is not None and m.op_type == "Mul" and self._below_zero(m) for m in made)
+            if node.op_type not in _MOVES:
+                return True
+            name = node.input[0]
+        return True
+
+    def _below_zero(self, node: onnx.NodeProto) -> bool:
+        """Whether a factor is the truth value of being negative."""
+        for name in node.input:
+            cast = self.makers.get(name)
+            less = None if cast is None or cast.op_type != "Cast" else self.makers.get(cast.input[0])
+            if less is not None and less.op_type == "Less":
+                return True
+        return False
 
     def of_shape(self, name: str) -> bool:
         """Whether a value comes from shapes and constants alone, and from a shape at all."""
