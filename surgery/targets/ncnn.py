@@ -124,8 +124,8 @@ RULES = (
     Rule(
         "N4",
         "ArgMax ArgMin TopK NonZero NonMaxSuppression ScatterElements GatherND GatherElements CumSum DeformConv "
-        "Compress Tile Trilu EyeLike RoiAlign MaxRoiPool MaxUnpool Col2Im DFT STFT Det CastLike IsNaN IsInf QuantizeLinear "
-        "DynamicQuantizeLinear MatMulInteger SplitToSequence SequenceAt SequenceConstruct ConcatFromSequence",
+        "Compress Tile Trilu EyeLike RoiAlign MaxRoiPool MaxUnpool Col2Im DFT STFT Det CastLike IsNaN IsInf "
+        "QuantizeLinear DynamicQuantizeLinear MatMulInteger SplitToSequence SequenceAt SequenceConstruct ConcatFromSequence",
         "",
         happens="refused",
         why=LEFT,
