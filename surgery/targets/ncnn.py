@@ -125,7 +125,8 @@ RULES = (
         "N4",
         "ArgMax ArgMin TopK NonZero NonMaxSuppression ScatterElements GatherND GatherElements CumSum DeformConv "
         "Compress Tile Trilu EyeLike RoiAlign MaxRoiPool MaxUnpool Col2Im DFT STFT Det CastLike IsNaN IsInf "
-        "QuantizeLinear DynamicQuantizeLinear MatMulInteger SplitToSequence SequenceAt SequenceConstruct ConcatFromSequence",
+        "QuantizeLinear DynamicQuantizeLinear MatMulInteger SplitToSequence SequenceAt SequenceConstruct "
+        "ConcatFromSequence",
         "",
         happens="refused",
         why=LEFT,
