@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from surgery.errors import BadInput, Missing, Refused, SurgeryError
     from surgery.model import load, save
     from surgery.report import Report, Verification
+    from surgery.targets.check import check
+    from surgery.targets.finding import Finding
 
 __version__ = "0.1.0"
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Close",
     "Edit",
     "Exact",
+    "Finding",
     "Missing",
     "Pass",
     "Refused",
@@ -38,6 +41,7 @@ __all__ = [
     "SurgeryError",
     "Verification",
     "apply",
+    "check",
     "load",
     "save",
     "verify",
@@ -52,6 +56,8 @@ _HOMES = {
     **dict.fromkeys(("BadInput", "Missing", "Refused", "SurgeryError"), "errors"),
     **dict.fromkeys(("load", "save"), "model"),
     **dict.fromkeys(("Report", "Verification"), "report"),
+    "check": "targets.check",
+    "Finding": "targets.finding",
 }
 
 

@@ -143,7 +143,7 @@ def test_public_names_exist() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [None, ["--help"], ["--version"], ["list"], ["show", "gridsample"], ["apply", "--help"]],
+    [None, ["--help"], ["--version"], ["list"], ["show", "gridsample"], ["show", "atc"], ["apply", "--help"]],
     ids=lambda a: "import" if a is None else " ".join(a),
 )
 def test_loads_nothing_heavy(arguments: list[str] | None) -> None:

@@ -14,8 +14,10 @@ VERBS = {
     "apply": "apply passes to a model and verify the result",
     "verify": "compare a model with another, or with stored results",
     "inspect": "show what is in a model: inputs and outputs, operators, size, history",
-    "list": "list the rewrites that there are",
-    "show": "show the page of a rewrite: what it does, its options, what it promises",
+    "check": "find what a target would refuse or compute wrongly",
+    "prepare": "make a model fit for a target's compiler: model, command, proof",
+    "list": "list the rewrites and targets that there are",
+    "show": "show the page of a rewrite, or the rules of a target",
 }
 
 _STATUSES = """\
