@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from surgery.authoring import Pass
+    from surgery.clean import tidy
     from surgery.contract import Changes, Close, Exact
     from surgery.edit import Edit
     from surgery.engine import Result, apply
     from surgery.equivalence import verify
     from surgery.errors import BadInput, Missing, Refused, SurgeryError
     from surgery.model import load, save
+    from surgery.optimizers import optimize
     from surgery.report import Report, Verification
 
 __version__ = "0.1.0"
@@ -39,18 +41,22 @@ __all__ = [
     "Verification",
     "apply",
     "load",
+    "optimize",
     "save",
+    "tidy",
     "verify",
 ]
 
 _HOMES = {
     "Pass": "authoring",
+    "tidy": "clean",
     **dict.fromkeys(("Changes", "Close", "Exact"), "contract"),
     "Edit": "edit",
     **dict.fromkeys(("Result", "apply"), "engine"),
     "verify": "equivalence",
     **dict.fromkeys(("BadInput", "Missing", "Refused", "SurgeryError"), "errors"),
     **dict.fromkeys(("load", "save"), "model"),
+    "optimize": "optimizers",
     **dict.fromkeys(("Report", "Verification"), "report"),
 }
 

@@ -35,6 +35,7 @@ from surgery.sound import proto_tensors, quoted
 Put = Callable[[Any], None]  # puts another tensor in the place of one
 
 _LIMIT = 2**31 - 1  # protobuf's bound on one message
+_HEADERS = 9  # bytes around the data of a large weight: a tag, and the lengths of what it lies in
 _ALIGN = 64  # bytes; a cache line, so that a runtime can use a mapped weight in place
 _META = "surgery.origin"
 
@@ -96,6 +97,18 @@ def graphs(model: ir.Model) -> Iterator[ir.Graph]:
         yield from _within(root)
 
 
+def adopt(model: ir.Model, other: ir.Model) -> None:
+    """Let `model` become what `other` is, which is not to be used any more; weights stay where they are."""
+    model.graph = other.graph
+    model.ir_version = other.ir_version
+    model.functions.clear()
+    model.functions.update(other.functions)
+    ours, theirs = model.meta.get(_META), other.meta.get(_META)
+    if theirs is not None:
+        # Whether weights lay in files of their own is the model's to say.
+        model.meta[_META] = Origin(theirs.path, theirs.model, theirs.data if ours is None else ours.data | theirs.data)
+
+
 def _within(graph: ir.Graph) -> Iterator[ir.Graph]:
     yield graph
     for node in graph:
@@ -111,6 +124,16 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
     """
     proto, _ = _serialize(model, "elsewhere", typed=True)
     return proto
+
+
+def size(model: ir.Model) -> int:
+    """The bytes that `save` would write, to within some for each large weight."""
+    proto, weights = _serialize(model, "")
+    losses.mend(model, proto)
+    for tensor, _ in proto_tensors(proto):
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+    return int(proto.ByteSize()) + sum(_HEADERS + weight.nbytes for weight in weights)
 
 
 def save(model: ir.Model, path: str | os.PathLike[str]) -> Path:

@@ -31,6 +31,8 @@ LAYERS = (
     "op",
     "spelling",
     "views",
+    "optimizers",
+    "clean",
     "edit",
     "order",
     "fold",
