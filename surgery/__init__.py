@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from surgery.authoring import Pass
-    from surgery.clean import tidy
+    from surgery.clean import drop_dead, tidy
     from surgery.contract import Changes, Close, Exact
     from surgery.edit import Edit
     from surgery.engine import Result, apply
     from surgery.equivalence import verify
     from surgery.errors import BadInput, Missing, Refused, SurgeryError
-    from surgery.model import load, save
+    from surgery.lookup import find_nodes, find_tensor, missing
+    from surgery.model import graphs, load, save
     from surgery.optimizers import optimize
     from surgery.report import Report, Verification
 
@@ -40,7 +41,12 @@ __all__ = [
     "SurgeryError",
     "Verification",
     "apply",
+    "drop_dead",
+    "find_nodes",
+    "find_tensor",
+    "graphs",
     "load",
+    "missing",
     "optimize",
     "save",
     "tidy",
@@ -49,13 +55,14 @@ __all__ = [
 
 _HOMES = {
     "Pass": "authoring",
-    "tidy": "clean",
+    **dict.fromkeys(("drop_dead", "tidy"), "clean"),
     **dict.fromkeys(("Changes", "Close", "Exact"), "contract"),
     "Edit": "edit",
     **dict.fromkeys(("Result", "apply"), "engine"),
     "verify": "equivalence",
     **dict.fromkeys(("BadInput", "Missing", "Refused", "SurgeryError"), "errors"),
-    **dict.fromkeys(("load", "save"), "model"),
+    **dict.fromkeys(("find_nodes", "find_tensor", "missing"), "lookup"),
+    **dict.fromkeys(("graphs", "load", "save"), "model"),
     "optimize": "optimizers",
     **dict.fromkeys(("Report", "Verification"), "report"),
 }

@@ -211,7 +211,7 @@ class _Tidy:
             tensor = found[value]
             key = tensor.dtype, tuple(tensor.shape.numpy()), *_content(tensor)
             distinct[key] = tensor.nbytes + len(value.name or "") + _NAME
-        return growth + sum(distinct.values())
+        return int(growth + sum(distinct.values()))
 
     def _replace(self, group: Sequence[ir.Node], found: _Tensors) -> None:
         """Put the results of a group in its place."""

@@ -130,7 +130,8 @@ def _keep(model: ir.Model, made: ir.Model, engine: str) -> None:
         new.metadata_props.clear()
         new.metadata_props.update(old.metadata_props)
     made.graph.name = model.graph.name
-    values, nodes = {}, {}
+    values: dict[str | None, ir.Value] = {}
+    nodes: dict[tuple[Any, ...], ir.Node] = {}
     for graph in graphs(model):
         for node in graph:
             nodes[_key(node)] = node

@@ -14,6 +14,7 @@ VERBS = {
     "apply": "apply passes to a model and verify the result",
     "verify": "compare a model with another, or with stored results",
     "inspect": "show what is in a model: inputs and outputs, operators, size, history",
+    "extract": "take a part out of a model, between tensors and others",
     "list": "list the rewrites that there are",
     "show": "show the page of a rewrite: what it does, its options, what it promises",
 }
