@@ -52,15 +52,15 @@ def chosen(wishes, values, kind, edit):
                 raise Refused(
                     f"two edits contradict each other: {kind} {value.name!r} is to be {found[value].name.lower()} "
                     f"and {to.name.lower()}",
-                    where=value.name,
+                    where=value.name or "",
                 )
     for value, to in found.items():
         if not isinstance(value.type, ir.TensorType):
-            raise Refused(f"{kind} {value.name!r} is no tensor", where=value.name)
+            raise Refused(f"{kind} {value.name!r} is no tensor", where=value.name or "")
         if ir.DataType.STRING in (value.dtype, to) and value.dtype != to:
-            raise Refused("text is not cast", where=value.name)
+            raise Refused("text is not cast", where=value.name or "")
         if value.is_graph_output() and value.producer() is None and value.dtype != to:
-            raise Refused("it is an input and an output at once", where=value.name)
+            raise Refused("it is an input and an output at once", where=value.name or "")
     return {value: to for value, to in found.items() if value.dtype != to}
 
 
@@ -77,6 +77,7 @@ def element(name: str, edit) -> ir.DataType:
 
 
 def cast_input(value, to, edit) -> None:
+    """Let an input be of another type; what reads it reads a Cast."""
     inside = value.type
     uses = list(value.uses())
     cast = edit.node("Cast", [value], {"to": inside.dtype.value}, base=value.name)
@@ -89,6 +90,7 @@ def cast_input(value, to, edit) -> None:
 
 
 def cast_output(value, to, edit) -> None:
+    """Let an output be of another type; what reads it inside goes on to do so."""
     uses = list(value.uses())
     cast = edit.node("Cast", [value], {"to": to.value}, base=value.name)
     out = edit.insert_after(value, cast)

@@ -58,7 +58,8 @@ class Rename(Pass):
                 raise BadInput(f"{old} is a size, not a name of a dim", cure="for a size there is free-dims")
         values = [v for graph in everywhere for v in owned(graph) if v.shape is not None]
         known = [d.value for v in values for d in v.shape if isinstance(d, ir.SymbolicDim) and d.value]
-        wishes = pending(self.dims, known, "dim", merge=True)
+        parts = [part for dim in known for part in re.findall(r"[^\W\d][\w.]*", dim)]  # of expressions
+        wishes = pending(self.dims, [*known, *parts], "dim", merge=True)
         if not wishes:
             return 0
         # In an expression, as 2*N, too.

@@ -6,8 +6,8 @@
 
 ``node=Pad.0,field=constant_value,value=38`` sets one field of one node: an attribute, or an input that is constant, by
 the name that ONNX has for it; other readers of that constant keep theirs. ``tensor=helper.constant.57,value=38`` sets
-a constant for all that read it. ``value`` is a number, text, or several: ``value=1;3;-1``. One number fills a constant of
-any shape; a constant of rank 1 may get another length.
+a constant for all that read it. ``value`` is a number, a text, or several: ``value=1;3;-1``. One number fills a
+constant of any shape; a constant of rank 1 may get another length.
 
 Why: exporters write wrong values, and no other pass can know the right one. Paddle2ONNX 2.1 with PaddlePaddle 3.3
 stores uninitialised memory as the value of Pad in SRN, a text recogniser, where 38 was meant.
@@ -48,7 +48,9 @@ class SetValue(Pass):
         try:
             schema = onnx.defs.get_schema(node.op_type, version, node.domain)
             inputs = [formal.name for formal in schema.inputs]
-            attributes = {name: KINDS(int(attribute.type)) for name, attribute in schema.attributes.items()}
+            attributes = {
+                name: KINDS[str(attribute.type).rpartition(".")[2]] for name, attribute in schema.attributes.items()
+            }
         except onnx.defs.SchemaError:
             inputs, attributes = [str(i) for i in range(len(node.inputs))], {}
         attributes |= {name: attribute.type for name, attribute in node.attributes.items()}
@@ -123,32 +125,27 @@ class SetValue(Pass):
     def array(self, old, what) -> np.ndarray:
         """What is given, as a tensor like `old`."""
         like = old.numpy()
-        kind = (
-            str
-            if like.dtype.kind in "OSU"
-            else bool
-            if like.dtype == bool
-            else int
-            if old.dtype.is_integer()
-            else float
-        )
+        kind: type = bool if like.dtype == bool else int if old.dtype.is_integer() else float
+        if old.dtype == ir.DataType.STRING:
+            kind = str
         items = [convert(item, kind, what) for item in self.items()]
-        with np.errstate(over="ignore"):
-            try:
+        try:
+            with np.errstate(over="ignore"):
                 array = np.array(items, object if kind is str else None).astype(like.dtype)
-            except OverflowError:
-                array = np.array(items)
-        fits = kind not in (int, float) or all(
-            a == b or (np.isfinite(float(a)) == np.isfinite(b) and kind is float)
-            for a, b in zip(array.tolist(), items, strict=True)
-        )
-        if not fits:
+        except OverflowError:  # beyond 64 bits
+            array = None
+        if array is None or not all(map(holds, array.tolist(), items)):
             raise BadInput(f"{what} is {old.dtype.name.lower()}, which can't hold {self.value!r}")
         if len(items) == 1 and like.size != 1:
             return np.full(like.shape, array[0])
         if len(items) != like.size and like.ndim != 1:
             raise BadInput(f"{what} has {like.size} values, of shape {list(like.shape)}; {len(items)} are given")
         return array if like.ndim == 1 else array.reshape(like.shape)
+
+
+def holds(stored, item) -> bool:
+    """Whether a value has come through its conversion: whole numbers as they are, others not as infinite."""
+    return bool(np.isfinite(stored) == np.isfinite(item) if isinstance(item, float) else stored == item)
 
 
 def convert(item, kind, what):
