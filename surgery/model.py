@@ -33,6 +33,7 @@ from surgery.sound import proto_tensors
 from surgery.weights import Bulk, Put, inline, is_bulk, reference, tensors
 
 _LIMIT = 2**31 - 1  # protobuf's bound on one message
+_HEADERS = 9  # bytes around the data of a large weight: a tag, and the lengths of what it lies in
 _ALIGN = 64  # bytes; a cache line, so that a runtime can use a mapped weight in place
 _META = "surgery.origin"
 
@@ -88,6 +89,18 @@ def _load(proto: onnx.ModelProto, origin: Origin) -> ir.Model:
     return model
 
 
+def adopt(model: ir.Model, other: ir.Model) -> None:
+    """Let `model` become what `other` is, which is not to be used any more; weights stay where they are."""
+    model.graph = other.graph
+    model.ir_version = other.ir_version
+    model.functions.clear()
+    model.functions.update(other.functions)
+    ours, theirs = model.meta.get(_META), other.meta.get(_META)
+    if theirs is not None:
+        # Whether weights lay in files of their own is the model's to say.
+        model.meta[_META] = Origin(theirs.path, theirs.model, theirs.data if ours is None else ours.data | theirs.data)
+
+
 def skeleton(model: ir.Model) -> onnx.ModelProto:
     """The model without its large weights: they have references that lead nowhere.
 
@@ -112,6 +125,16 @@ class Imprint:
     def _of(model: ir.Model) -> tuple[bytes, list[ir.TensorProtocol]]:
         proto, weights = _serialize(model, "elsewhere", typed=True)
         return hashlib.sha256(proto.SerializeToString(deterministic=True)).digest(), weights
+
+
+def size(model: ir.Model) -> int:
+    """The bytes that `save` would write, to within some for each large weight."""
+    proto, weights = _serialize(model, "")
+    losses.mend(model, proto)
+    for tensor, _ in proto_tensors(proto):
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+    return int(proto.ByteSize()) + sum(_HEADERS + weight.nbytes for weight in weights)
 
 
 def save(model: ir.Model, path: str | os.PathLike[str]) -> Path:

@@ -68,11 +68,16 @@ class Port:
         return TensorProto.DataType.Name(self.elem).lower() if self.elem else "unknown"
 
     @property
+    def element(self) -> np.dtype:
+        """The dtype of its elements, of ml_dtypes where numpy lacks it."""
+        return np.dtype(helper.tensor_dtype_to_np_dtype(self.elem)) if self.elem else np.dtype(object)
+
+    @property
     def numpy(self) -> np.dtype:
         """The dtype of the arrays that the copy takes or gives for it."""
         if self.elem in _FOREIGN:
             return np.dtype(np.float32)
-        return np.dtype(helper.tensor_dtype_to_np_dtype(self.elem)) if self.elem else np.dtype(object)
+        return self.element
 
     def __str__(self) -> str:
         dims = "?" if self.dims is None else ",".join("?" if d is None else str(d) for d in self.dims)
