@@ -5,13 +5,13 @@ Names come from the model; every one is escaped for HTML, and what is not printa
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-import surgery
 from surgery.errors import BadInput
 from surgery.render.drawing import draw
 from surgery.render.text import count, name, options, shapes
@@ -168,7 +168,7 @@ def _page(title: str, body: Iterable[str]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>\n{css}</style></head>\n<body><h1>{_name(title)}</h1>\n"
         + "\n".join(body)
-        + f'\n<p class="soft">onnx-surgery {escape(surgery.__version__)}</p></body></html>\n'
+        + f'\n<p class="soft">onnx-surgery {importlib.metadata.version("onnx-surgery")}</p></body></html>\n'
     )
 
 
