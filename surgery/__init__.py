@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from surgery import deferred
+
 if TYPE_CHECKING:
     from surgery.authoring import Pass
     from surgery.contract import Changes, Close, Exact
@@ -42,6 +44,8 @@ __all__ = [
     "save",
     "verify",
 ]
+
+deferred.install()
 
 _HOMES = {
     "Pass": "authoring",
