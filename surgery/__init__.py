@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from surgery import deferred
+
 if TYPE_CHECKING:
     from surgery.authoring import Pass
     from surgery.clean import drop_dead, tidy
@@ -57,6 +59,8 @@ __all__ = [
     "tidy",
     "verify",
 ]
+
+deferred.install()
 
 _HOMES = {
     "Pass": "authoring",

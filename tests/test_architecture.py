@@ -52,6 +52,7 @@ LAYERS = (
     "wire",
     "report",
     "errors",
+    "deferred",
 )
 # Names used in annotations alone, which no module imports when it runs.
 ANNOTATED = {("spelling", "op"), ("older", "op")}  # a spelling is handed the Op that it writes with
