@@ -81,8 +81,7 @@ class Prober:
         """Probes for a model of which only the batch is free: they need no search."""
         if self.given or self.symbols.rest or any(port.dims is None for port in self.subject.inputs):
             return []
-        # Nothing else can vary; a third batch costs as much as the first two and shows nothing new.
-        batches = (1, 2, 1) if self.symbols.batch else (0, 0, 0)
+        batches = (1, 2, 3) if self.symbols.batch else (0, 0, 0)
         self.found = [(self.symbols, self.symbols.all(batch, 0)) for batch in batches]
         try:
             return [self.case(i, KINDS[i]) for i in range(len(self.found))]
