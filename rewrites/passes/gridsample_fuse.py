@@ -17,9 +17,11 @@ Why: torch has no GridSample below opset 16 (pytorch/pytorch #27212), so mmcv's 
 compiler that has the operator computes it better in one piece; for one that lacks it, the pass ``gridsample`` spells it
 out in half of the nodes. On ONNX Runtime 1.31 alone, fusing makes align_corners=1 slower.
 
-Numbers: 1e-4 where the grid is within ±16. Positions are rounded in another order, so they are off by some 1e-7 of the
-image's size; nearest may take the other pixel where a position is that close to the middle between two. Of a grid that
-is not finite the two make different things (ONNX Runtime 1.31: as if it were -1; arithmetic: mostly NaN).
+Numbers: 1e-4 where positions are within 100 pixels of the image. They are rounded in another order, so they are off by
+some 1e-7 of themselves; nearest may take the other pixel where a position is that close to the middle between two.
+Further out, and where the grid is not finite, the two may make different things: ONNX Runtime 1.31 takes what is not
+finite for -1, arithmetic makes NaN of it; torch's decomposition counts reflections in eight bits, and gives 0, not the
+pixel, where it reflects about the middle of a single one.
 
 Refuses: with ``opset=``, a model that can't be converted. It leaves, and says why: arithmetic that gives something else
 than GridSample; image and grid of another dtype than float32; 5-D below opset 20.
@@ -51,7 +53,7 @@ class GridSampleFuse(Pass):
 
     operator = (*GridSample.operator, *GATHERS)
     contract = Close(rtol=1e-4, atol=1e-4)
-    # By the names of what Floor and Round, Clip, Max and Min, Gather and Pad read in arithmetic: positions and the image.
+    # By the names of what arithmetic reads: positions (Floor and Round, Clip, Max and Min), the image (Gather, Pad).
     domain = {**dict.fromkeys(("X", "input", "data_0"), (-100.0, 100.0)), "data": (-1e30, 1e30)}
     opset: int = 0  # convert the whole model to this one, 16 or later; 0 leaves it as it is
 
