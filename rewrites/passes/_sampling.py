@@ -87,16 +87,10 @@ class Part:
                     stack += [(value, True), *((v, False) for v in node.inputs if v is not None)]
         return self.image in met and self.grid in met
 
-    def gathering(self, operators: Sequence[str]) -> list[ir.Node]:
-        """The nodes of these operators whose second input is computed from the values of the grid."""
-        moved, found = {self.grid}, []
-        for node in self.nodes:
-            if node.op_type == "Shape" or moved.isdisjoint(node.inputs):
-                continue
-            moved.update(node.outputs)
-            if node.op_type in operators and node.inputs[1] in moved:
-                found.append(node)
-        return found
+    @property
+    def ends(self) -> tuple[ir.Value, ir.Value, ir.Value]:
+        """What tells it from other parts."""
+        return self.end, self.image, self.grid
 
     def sampling(self, image: Dims, grid: Dims) -> Sampling | str:
         """The GridSample that this part computes; or why it is none.

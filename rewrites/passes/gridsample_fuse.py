@@ -59,11 +59,12 @@ class GridSampleFuse(Pass):
 
     def __init__(self, **options) -> None:
         super().__init__(**options)
+        self._tried: set = set()
         if self.opset and self.opset < 16:
             raise BadInput(f"opset {self.opset} has no GridSample", cure="16 is the first that has it")
 
     def rewrite(self, op, node):
-        return from_arithmetic(op, node) if node.op_type in GATHERS else from_name(op, node)
+        return from_arithmetic(op, node, self._tried) if node.op_type in GATHERS else from_name(op, node)
 
     def after(self, model):
         if 0 < model.opset_imports.get("", 0) < self.opset:
@@ -88,22 +89,23 @@ def from_name(op, node):
     return grid_sample(op, image, grid, Sampling(how.mode, how.padding, how.align_corners))
 
 
-def from_arithmetic(op, node):
-    """What becomes of the pixels that a node gathers, as GridSample."""
+def from_arithmetic(op, node, tried: set):
+    """What becomes of the pixels that a node gathers, as GridSample; `tried` is what was found to be none."""
     if len(node.inputs) != 2 or not numbered(node.inputs[1]):
         return op.skip()
     why = "no image and grid, 4-D and of float32, are found that its result comes from"
-    ends = results(node)
     for image, grid in product(images(node.inputs[0]), grids(node.inputs[1])):
-        for end in ends:
+        for end in results(node):
             part = Part(end.ir, image.ir, grid.ir, op.opset)
             if not part.closed:
                 continue
-            if part.gathering(GATHERS)[0] is not node.ir:
-                return op.skip()  # one speaks for all
+            if part.ends in tried:  # by way of another pixel of the same sampler
+                why = ""
+                continue
             how = part.sampling(image.shape, grid.shape)
             if isinstance(how, Sampling):
-                return {end: grid_sample(op, image, grid, how)}
+                return {end: grid_sample(op, as_it_is(image), as_it_is(grid), how)}
+            tried.add(part.ends)
             why = how
     return op.skip(why)
 
@@ -152,6 +154,13 @@ def upstream(value, most: int) -> Iterator:
             if source is not None and source not in met:
                 met.add(source)
                 queue.append(source)
+
+
+def as_it_is(value):
+    """From where a tensor comes unchanged: through identities, and casts to the dtype that it has."""
+    while (node := value.producer) and node.op_type in ("Identity", "Cast") and node.inputs[0].dtype == value.dtype:
+        value = node.inputs[0]
+    return value
 
 
 def is_float(value) -> bool:
