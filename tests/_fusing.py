@@ -21,11 +21,12 @@ def fused(proto: onnx.ModelProto, **options: int) -> tuple[onnx.ModelProto, Pass
     return ir.to_proto(model), report
 
 
-def runner(proto: onnx.ModelProto) -> Callable[..., np.ndarray]:
+def runner(proto: onnx.ModelProto, optimised: bool = False) -> Callable[..., np.ndarray]:
     """A function that runs the model on arrays in the order of its inputs."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]

@@ -27,6 +27,7 @@ ROUNDING = 12 * 2.0**-24
 STEEPEST = 6.0
 
 Dims = Sequence[int | str | None]
+Ends = tuple[ir.Value, ir.Value, ir.Value]
 
 
 class Sampling(NamedTuple):
@@ -88,7 +89,7 @@ class Part:
         return self.image in met and self.grid in met
 
     @property
-    def ends(self) -> tuple[ir.Value, ir.Value, ir.Value]:
+    def ends(self) -> Ends:
         """What tells it from other parts."""
         return self.end, self.image, self.grid
 
@@ -119,14 +120,14 @@ class Part:
 
     def _model(self) -> onnx.ModelProto:
         """The part, with the two as inputs and the result as output."""
-        graph = onnx.GraphProto(name="part", node=[ir.to_proto(node) for node in self.nodes])
+        graph = onnx.GraphProto(name="part", node=[ir.serde.serialize_node(node) for node in self.nodes])
         for name, tensor in self.constants.items():
             proto = graph.initializer.add()
-            proto.CopyFrom(ir.to_proto(tensor))
+            proto.CopyFrom(ir.serde.serialize_tensor(tensor))
             proto.name = name
         for value in (self.image, self.grid):
-            graph.input.append(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, [None] * 4))
-        graph.output.append(helper.make_tensor_value_info(self.end.name, TensorProto.FLOAT, None))
+            graph.input.append(helper.make_tensor_value_info(value.name or "", TensorProto.FLOAT, [None] * 4))
+        graph.output.append(helper.make_tensor_value_info(self.end.name or "", TensorProto.FLOAT, None))
         return onnx.ModelProto(ir_version=8, graph=graph, opset_import=[helper.make_opsetid("", self.opset)])
 
 
@@ -184,7 +185,7 @@ def _same(how: Sampling, pixels: np.ndarray, places: np.ndarray, result: np.ndar
 @cache
 def _sampler(how: Sampling) -> Any:
     """A session of one GridSample."""
-    attributes = {"padding_mode": how.padding, "align_corners": int(how.align_corners)}
+    attributes: dict[str, Any] = {"padding_mode": how.padding, "align_corners": int(how.align_corners)}
     node = helper.make_node("GridSample", ["X", "G"], ["Y"], mode=OLD_NAMES[how.mode], **attributes)
     ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in "XGY"]
     graph = helper.make_graph([node], "sampler", ports[:2], ports[2:])
@@ -197,6 +198,7 @@ def _session(model: onnx.ModelProto) -> Any:
 
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -30,12 +30,13 @@ than GridSample; image and grid of another dtype than float32; 5-D below opset 2
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice, product
+from typing import Any
 
 import numpy as np
 import onnx.version_converter
 import onnx_ir as ir
 
-from rewrites.passes._sampling import OLD_NAMES, Part, Sampling, grid_sample
+from rewrites.passes._sampling import OLD_NAMES, Ends, Part, Sampling, grid_sample
 from rewrites.passes.gridsample import GridSample, read
 from surgery import BadInput, Close, Pass, Refused
 
@@ -59,7 +60,7 @@ class GridSampleFuse(Pass):
 
     def __init__(self, **options) -> None:
         super().__init__(**options)
-        self._tried: set = set()
+        self._tried: set[Ends] = set()
         if self.opset and self.opset < 16:
             raise BadInput(f"opset {self.opset} has no GridSample", cure="16 is the first that has it")
 
@@ -89,7 +90,7 @@ def from_name(op, node):
     return grid_sample(op, image, grid, Sampling(how.mode, how.padding, how.align_corners))
 
 
-def from_arithmetic(op, node, tried: set):
+def from_arithmetic(op, node, tried: set[Ends]):
     """What becomes of the pixels that a node gathers, as GridSample; `tried` is what was found to be none."""
     if len(node.inputs) != 2 or not numbered(node.inputs[1]):
         return op.skip()
@@ -115,7 +116,7 @@ def numbered(indices) -> bool:
     return any(node.op_type in ("Floor", "Round") for node in upstream(indices, NEAR))
 
 
-def results(node) -> list:
+def results(node) -> list[Any]:
     """What a gathered pixel becomes, step by step, the last first."""
     found = [node.outputs[0]]
     while not found[-1].is_output:
@@ -126,7 +127,7 @@ def results(node) -> list:
     return [value for value in reversed(found) if value.shape is None or len(value.shape) == 4]
 
 
-def images(table) -> list:
+def images(table) -> list[Any]:
     """What may be the image whose pixels a table holds, the nearest first."""
     found = [table]
     while (node := found[-1].producer) and node.op_type in RESHAPING and node.inputs[0] is not None:
@@ -134,14 +135,14 @@ def images(table) -> list:
     return [value for value in found if is_float(value) and value.shape is not None and len(value.shape) == 4][:MOST]
 
 
-def grids(indices) -> list:
+def grids(indices) -> list[Any]:
     """What may be the grid that indices come from, the nearest first."""
     values = dict.fromkeys(value for node in upstream(indices, FAR) for value in node.inputs if value is not None)
     shaped = (value for value in values if value.shape is not None and len(value.shape) == 4 and value.shape[-1] == 2)
     return list(islice((value for value in shaped if is_float(value)), MOST))
 
 
-def upstream(value, most: int) -> Iterator:
+def upstream(value, most: int) -> Iterator[Any]:
     """The nodes that a tensor comes from, the nearest first, but for what they only ask for its shape."""
     queue, met, count = deque([value]), {value}, 0
     while queue and count < most:
@@ -165,7 +166,7 @@ def as_it_is(value):
 
 def is_float(value) -> bool:
     """Whether a tensor is of float32."""
-    return value.dtype == np.float32
+    return bool(value.dtype == np.float32)
 
 
 # ---------------------------------------------------------------------------- the whole model

@@ -110,7 +110,8 @@ def zeros(node):
 
 def backward(value):
     """From where a tensor comes as it is: through zeros added, and transposes there and back."""
-    order, found = IN_ORDER, value
+    order: tuple[int, ...] = IN_ORDER
+    found = value
     while (node := value.producer) is not None:
         if node.op_type == "Transpose" and node.attr("perm") and len(node.attr("perm")) == len(order):
             order = tuple(node.attr("perm")[i] for i in order)
@@ -124,7 +125,8 @@ def backward(value):
 
 def onward(value):
     """How far a tensor is handed on as it is: through zeros added, and transposes there and back."""
-    order, found = IN_ORDER, value
+    order: tuple[int, ...] = IN_ORDER
+    found = value
     while not value.is_output and len(value.readers) == 1:
         (node,) = value.readers
         if node.op_type == "Transpose" and node.attr("perm") and len(node.attr("perm")) == len(order):
