@@ -167,7 +167,7 @@ def test_torchs_decomposition(mode: str, padding: str, align_corners: bool, opse
     one_sampler(before, Sampling(mode, padding, align_corners), free)
 
 
-@pytest.mark.parametrize(("mode", "align_corners"), [("linear", True), ("nearest", False), ("cubic", False)])
+@pytest.mark.parametrize(("mode", "align_corners"), [("linear", True), ("nearest", False)])
 def test_torchs_decomposition_by_its_newer_exporter(mode: str, align_corners: bool) -> None:
     """Which alone exports reflection."""
     torch = pytest.importorskip("torch", reason="torch exports this sampler")
