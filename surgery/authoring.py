@@ -32,12 +32,15 @@ class Pass:
     A subclass defines one of three:
 
     - ``operator``, one or several (``"GridSample"``, ``"com.microsoft::GridSample"``), and
-      ``rewrite(self, op, node)``: a node is replaced;
+      ``rewrite(self, op, node)``: a node is replaced. Where the node only leads to what is to be
+      replaced, a dict from those tensors to the new ones says so. A method ``after(self, model)``
+      is called once there was a place, with all of them done, for what concerns the whole model;
     - ``pattern(self, op, x, ...)`` and ``rewrite(self, op, match)``: several nodes are;
     - ``apply(self, model) -> int``: the whole graph, as an ``onnx_ir.Model`` or, with
       ``graphsurgeon = True``, as an ``onnx_graphsurgeon.Graph``; the number of places.
 
-    ``rewrite`` returns the new value, or a list of them, or ``op.skip("why")``; it raises
+    ``rewrite`` returns the new value, or a list of them, or ``op.skip("why")``, without a reason
+    where the node was no place at all; it raises
     `Refused` where what was asked can't be done rightly.
 
     Args:
@@ -118,6 +121,9 @@ class Pass:
             """See the class."""
 
         def apply(self, model: ir.Model) -> int:
+            """See the class."""
+
+        def after(self, model: ir.Model) -> None:
             """See the class."""
 
 

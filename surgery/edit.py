@@ -28,6 +28,8 @@ from surgery.shapes import Shapes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_LONGEST_CHAIN = 64  # nodes of the graph that are run to see what they make of constants
+
 
 class Edit:
     """Changes to one model; its names stay unique, its constants shared.
@@ -48,8 +50,10 @@ class Edit:
         self._counts: Counter[str] = Counter()  # how many names were made from a base
         self._constants: dict[Any, ir.Value] = {}
         self._homes: dict[ir.Graph, ir.Graph] | None = None  # of the graphs inside functions, their bodies
+        self._imports: dict[ir.Graph, dict[str, int]] | None = None  # of the graphs inside functions
         self._pending: dict[ir.Value, ir.Node] = {}  # outputs of new nodes that depend on constants alone
         self._folded: dict[ir.Value, ir.TensorProtocol] = {}  # those of them that were computed
+        self._computed: dict[ir.Value, ir.TensorProtocol | None] = {}  # see `computed`
         self._made: set[ir.Node] = set()
         self._loose = 0
         self._unnamed: set[ir.Value] = set()  # made here, and free to take the name of what they replace
@@ -156,6 +160,17 @@ class Edit:
                     dead[producer] = None
             going = list(dead)
 
+    def opset(self, node: ir.Node) -> int:
+        """The version of the node's domain where it stands: in a function, or in the rest of the model."""
+        if self._imports is None:
+            self._imports = {
+                graph: function.opset_imports
+                for function in self.model.functions.values()
+                for graph in (function.graph, *function.subgraphs())
+            }
+        imports = self._imports.get(node.graph, self.model.opset_imports)  # type: ignore[arg-type]
+        return int(imports.get(node.domain, 1))
+
     def made(self, node: ir.Node) -> bool:
         """Whether this edit made `node`."""
         return node in self._made
@@ -170,6 +185,33 @@ class Edit:
             self._fold([value])
             return self._folded.get(value)
         return fold.constant(value, self.model.ir_version)
+
+    def computed(self, value: ir.Value) -> ir.TensorProtocol | None:
+        """What nodes of the graph always make of constants alone, if they are few; else None."""
+        if value in self._computed:
+            return self._computed[value]
+        cone: dict[ir.Node, None] = {}
+        given: dict[ir.Value, ir.TensorProtocol] = {}
+        stack = [(value, False)]
+        while stack:
+            one, done = stack.pop()
+            node = one.producer()
+            tensor = self.tensor(one)
+            if tensor is not None:
+                given[one] = tensor
+            elif node is None or not fold.foldable(node) or len(stack) > _LONGEST_CHAIN:
+                return None
+            elif done:
+                cone[node] = None
+            elif node not in cone:
+                stack.append((one, True))
+                stack += [(v, False) for v in node.inputs if v is not None]
+        if len(cone) > _LONGEST_CHAIN:
+            return None
+        opset = self.opset(next(iter(cone)))
+        arrays = fold.evaluate(list(cone), given, [value], opset, self.model.ir_version)
+        self._computed[value] = None if arrays is None else ir.tensor(arrays[0])
+        return self._computed[value]
 
     def pend(self, node: ir.Node) -> None:
         """Note that `node`, not yet in the graph, depends on constants alone."""

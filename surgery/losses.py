@@ -39,7 +39,10 @@ class _Info:
     then: onnx.ValueInfoProto | None  # the value when the model was loaded
 
     def holds(self) -> bool:
-        return self.value is None or ir.serde.serialize_value(self.value) == self.then
+        if self.value is None:
+            return True
+        # A value without a name has been replaced by another, which has its own description.
+        return bool(self.value.name) and ir.serde.serialize_value(self.value) == self.then
 
 
 @dataclass

@@ -51,8 +51,11 @@ class Op:
             raise AttributeError(op_type)
         return lambda *inputs, **attributes: self.call(op_type, inputs, attributes)
 
-    def skip(self, why: str) -> Skip:
-        """To be returned by ``rewrite``: the place stays as it is, and is reported with the reason."""
+    def skip(self, why: str = "") -> Skip:
+        """To be returned by ``rewrite``: the place stays as it is, and is reported with the reason.
+
+        Without one it isn't: the node was no place at all.
+        """
         return Skip(why)
 
     def call(self, op_type: str, inputs: Sequence[Operand], attributes: dict[str, Any]) -> Any:

@@ -72,12 +72,27 @@ def _operators(model: ir.Model, one: Pass, report: PassReport) -> None:
                 op = Op(edit, node, opsets)
                 values = _rewrite(one, op, view)
                 if isinstance(values, Left):
-                    report.skipped.append(Skip(name, str(values)))
+                    if str(values):
+                        report.skipped.append(Skip(name, str(values)))
                     continue
-                edit.replace(node, op.finish(values, [node]))
+                if isinstance(values, dict):
+                    _further_on(edit, op, values, node)
+                else:
+                    edit.replace(node, op.finish(values, [node]))
             report.places += 1
             report.at.append(name)
     edit.shapes.forget()
+    if report.places and hasattr(one, "after"):
+        with _blame(one):
+            one.after(model)
+
+
+def _further_on(edit: Edit, op: Op, values: dict[Value, Value], node: ir.Node) -> None:
+    """Put values in the place of others than the node's own, and remove what nothing reads any more."""
+    outputs = [old.ir for old in values]
+    going = [end for end in dict.fromkeys(v.producer() for v in outputs) if end is not None]
+    edit.substitute(outputs, op.finish(list(values.values()), going), node)
+    edit.remove([end for end in going if not any(v.uses() or v.is_graph_output() for v in end.outputs)])
 
 
 def _patterns(model: ir.Model, one: Pass, report: PassReport) -> None:
@@ -135,8 +150,11 @@ def _place(
     op = Op(edit, last, opsets)
     with _blame(one, name):
         values = _rewrite(one, op, match)
+        if isinstance(values, dict):
+            raise TypeError("the rewrite of a pattern returns its outputs in their order, not a dict")
         if isinstance(values, Left):
-            skipped.append(Skip(name, str(values)))
+            if str(values):
+                skipped.append(Skip(name, str(values)))
             return
         if all(map(edit.made, match.ir)) and op.count(values) >= len(match.ir):
             op.finish([])  # the pass's own work, made no smaller: it would never end
@@ -149,8 +167,8 @@ def _place(
     report.at.append(name)
 
 
-def _rewrite(one: Pass, op: Op, place: Any) -> list[Value | None] | Left:
-    """The values that the pass puts there, or why it leaves the place."""
+def _rewrite(one: Pass, op: Op, place: Any) -> list[Value | None] | dict[Value, Value] | Left:
+    """The values that the pass puts there, by those they replace if they are others; or why it leaves the place."""
     from surgery.views import Skip as Left
     from surgery.views import Value
 
@@ -160,6 +178,8 @@ def _rewrite(one: Pass, op: Op, place: Any) -> list[Value | None] | Left:
         values = left
     if isinstance(values, Left):
         op.finish([])
+        return values
+    if isinstance(values, dict) and values and all(isinstance(v, Value) for pair in values.items() for v in pair):
         return values
     found = list(values) if isinstance(values, (list, tuple)) else [values]
     if not all(v is None or isinstance(v, Value) for v in found) or not any(found):

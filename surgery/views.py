@@ -44,9 +44,29 @@ class Value:
 
     @property
     def constant(self) -> np.ndarray | None:
-        """What the tensor always is, or None if it depends on the model's inputs."""
-        tensor = self._edit.tensor(self.ir)
+        """What the tensor always is, or None if it depends on the model's inputs.
+
+        A short chain of nodes that depends on constants alone is computed.
+        """
+        tensor = self._edit.tensor(self.ir) or self._edit.computed(self.ir)
         return None if tensor is None else tensor.numpy()
+
+    @property
+    def producer(self) -> Node | None:
+        """The node that gives the tensor; None if it is an input or an initializer."""
+        node = self.ir.producer()
+        return None if node is None else Node(node, self._edit, self._edit.opset(node))
+
+    @property
+    def readers(self) -> list[Node]:
+        """The nodes that read the tensor, those in sub-graphs too, each once."""
+        nodes = dict.fromkeys(use.node for use in self.ir.uses())
+        return [Node(node, self._edit, self._edit.opset(node)) for node in nodes]
+
+    @property
+    def is_output(self) -> bool:
+        """Whether the tensor is an output of its graph."""
+        return bool(self.ir.is_graph_output())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Value) and other.ir is self.ir

@@ -289,9 +289,10 @@ def guards(cut: Cut, half: Half, domain: Mapping[str, tuple[float, float]]) -> d
         return found
     opsets = {o.domain: o.version for o in half.proto.opset_import}
     for node in half.proto.graph.node:
-        if not onnx.defs.has(node.op_type, domain=node.domain):
-            continue
-        schema = onnx.defs.get_schema(node.op_type, opsets.get(node.domain, 1), node.domain)
+        version = opsets.get(node.domain, 1)
+        if not onnx.defs.has(node.op_type, max_inclusive_version=version, domain=node.domain):
+            continue  # also one that came with a later opset
+        schema = onnx.defs.get_schema(node.op_type, version, node.domain)
         for formal, name in zip(schema.inputs, node.input, strict=False):
             if formal.name in domain and name and not name.startswith("c"):
                 found[name] = domain[formal.name]

@@ -54,14 +54,14 @@ def hold(stored: Sequence[Case], session: Session, pairs: Pairs, rule: Rule, sec
     plain: list[Values] = []
     holding = Holding()
     for a, b in pairs.outputs:
-        for case, run in zip(stored, runs, strict=True):
+        for i, (case, run) in enumerate(zip(stored, runs, strict=True)):
             if a.name not in case.stored:
                 continue
             truth, floor = recast(case.stored[a.name], a, pairs), 0.0
             gap = distance(truth, run.outputs[b.via], rule)
             if rule == REFERENCE and not (gap.ok or gap.structural):
                 plain = plain or [as_users_run_it(session.subject.path, run.feeds) for run in runs]
-                gap = distance(truth, plain[runs.index(run)].get(b.name, run.outputs[b.via]), rule)
+                gap = distance(truth, plain[i].get(b.name, run.outputs[b.via]), rule)
                 if not gap.ok:
                     floor = floors.of(run, b.via)
                     gap = distance(truth, run.outputs[b.via], rule, floor)
