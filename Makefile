@@ -28,6 +28,7 @@ backend-tests: .venv/dev
 bench: .venv/dev
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.apply
+	$(BIN)/python -m benchmarks.cleanup
 	$(BIN)/python -m benchmarks.evidence
 	$(BIN)/python -m benchmarks.gridsample
 	$(BIN)/python -m benchmarks.large_graph

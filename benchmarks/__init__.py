@@ -2,6 +2,7 @@
 
     python -m benchmarks.startup          the command line against ``python -c pass``
     python -m benchmarks.apply            apply on real models against onnxslim
+    python -m benchmarks.cleanup          the pass cleanup against the engines that it runs
     python -m benchmarks.large_graph      100,000 nodes against onnx-graphsurgeon
     python -m benchmarks.large_weights    3 GB of weights
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +50,12 @@ def optimize(model: ir.Model, engine: str) -> int:
 
     if importlib.util.find_spec(_PACKAGES.get(engine, engine)) is None:
         raise Missing(f"{engine} is not installed", cure=f"pip install 'onnx-surgery[{EXTRAS[engine]}]', or engine=own")
-    largest = size(model)
-    gone = tidy(model)
-    with tempfile.TemporaryDirectory(prefix="surgery-") as folder:
+    with tempfile.TemporaryDirectory(prefix="surgery-") as folder, _Child(engine, folder) as child:
+        largest = size(model)
+        gone = tidy(model)
         source, target = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
         save(model, source)
-        _run(engine, source, target)
+        child.run(source, target)
         try:
             made = load(target)  # it stays mapped when the folder is gone
         except SurgeryError as error:
@@ -88,23 +89,43 @@ def _signature(model: ir.Model) -> Counter[object]:
     return found
 
 
-def _run(engine: str, source: Path, target: Path) -> None:
-    root = str(Path(__file__).parent.parent)
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-P", "-m", "surgery.optimizers", engine, str(source), str(target)]
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": path},
-        cwd=target.parent,
-    )
-    if done.returncode == 0 and target.is_file():
-        return
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
-    told = lines[-1].strip()[:300] if lines else "it says nothing"
-    raise _failed(engine, told if done.returncode >= 0 else f"it was ended by signal {-done.returncode}; {told}")
+class _Child:
+    """A process that runs an engine; it imports that while the model is tidied."""
+
+    def __init__(self, engine: str, folder: str) -> None:
+        self._engine = engine
+        root = str(Path(__file__).parent.parent)
+        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "surgery.optimizers", engine],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": path},
+            cwd=folder,
+        )
+
+    def run(self, source: Path, target: Path) -> None:
+        """Let it work from file to file.
+
+        Raises:
+            Missing: it failed.
+        """
+        out, _ = self._process.communicate(f"{source}\n{target}".encode())
+        status = self._process.returncode
+        if status == 0 and target.is_file():
+            return
+        lines = out.decode(errors="replace").strip().splitlines()
+        told = lines[-1].strip()[:300] if lines else "it says nothing"
+        raise _failed(self._engine, told if status >= 0 else f"it was ended by signal {-status}; {told}")
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
 
 
 def _failed(engine: str, why: str) -> Missing:
@@ -169,27 +190,33 @@ def _key(node: ir.Node) -> tuple[Any, ...]:
     return node.domain, node.op_type, node.name, node.outputs[0].name if node.outputs else ""
 
 
-def _main(engine: str, source: str, target: str) -> None:
-    """In the child: from file to file."""
+def _main(engine: str) -> None:
+    """In the child: import the engine, then read from where to where."""
     import onnx
 
-    model: Any = None
+    run: Callable[[str], Any]
     if engine == "onnxslim":
         import onnxslim
 
-        model = onnxslim.slim(source, size_threshold=_FOLDED)
+        def run(source: str) -> Any:
+            return onnxslim.slim(source, size_threshold=_FOLDED)
     elif engine == "onnxsim":
         import onnxsim
 
-        model, _ = onnxsim.simplify(source, tensor_size_threshold=f"{_FOLDED}B")
+        def run(source: str) -> Any:
+            return onnxsim.simplify(source, tensor_size_threshold=f"{_FOLDED}B")[0]
     else:
         import onnx_graphsurgeon
 
-        graph = onnx_graphsurgeon.import_onnx(onnx.load(source))
-        model = onnx_graphsurgeon.export_onnx(graph.fold_constants(size_threshold=_FOLDED).cleanup().toposort())
+        def run(source: str) -> Any:
+            graph = onnx_graphsurgeon.import_onnx(onnx.load(source))
+            return onnx_graphsurgeon.export_onnx(graph.fold_constants(size_threshold=_FOLDED).cleanup().toposort())
+
+    source, target = sys.stdin.read().splitlines()
+    model = run(source)
     large = sum(tensor.ByteSize() for tensor in model.graph.initializer) > _INLINE
     onnx.save(model, target, save_as_external_data=large, location="weights", size_threshold=1024)
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    _main(sys.argv[1])

@@ -95,7 +95,8 @@ def test_setting_what_is_set_changes_nothing() -> None:
 @pytest.mark.parametrize("dtype", ["float16", "float64", "int32", "bool", "uint8"])
 def test_set_keeps_the_dtype(dtype: str) -> None:
     declared = {"float64": "double"}.get(dtype, dtype)
-    text = f"({declared}[n] x) => ({declared}[n] y) <{declared}[2] k = {{0, 1}}> {{ i = Concat <axis=0> (x, k) y = Identity (i) }}"
+    text = "(float[n] x) => (float[m] y) <float[2] k = {0, 1}> { i = Concat <axis=0> (x, k) y = Identity (i) }"
+    text = text.replace("float", declared)
     after = surgery.apply(parse(text), ["set-value:tensor=k,value=1"], verify="none").model
     assert after is not None
     tensor = after.graph.initializers["k"].const_value
@@ -119,15 +120,15 @@ def test_set_keeps_the_dtype(dtype: str) -> None:
 )
 def test_set_value_says_what_is_wrong(options: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match="set-value") as caught:
-        apply(SetValue(**options))
+        apply(SetValue(**options), verify="none")
     assert said in str(caught.value)
 
 
 def test_set_value_refuses() -> None:
     with pytest.raises(Refused, match="'a' is computed"):
-        apply(SetValue(node="conv", field="X", value=1))
+        apply(SetValue(node="conv", field="X", value=1), verify="none")
     with pytest.raises(Refused, match="contradict"):
-        apply(["set-value:tensor=fill,value=1", "set-value:tensor=fill,value=2"])
+        apply(["set-value:tensor=fill,value=1", "set-value:tensor=fill,value=2"], verify="none")
 
 
 # ------------------------------------------------------------------------ remove-node
@@ -165,7 +166,7 @@ def test_remove_node_refuses(node: str, said: str) -> None:
         [act] a1 = Relu (x) [a2] a2 = Add (x, a1) [split] s, t = Split <axis = 2> (a2)
         u = Add (s, t) [mean] y = GlobalAveragePool (u) }"""
     with pytest.raises(Refused, match=said):
-        apply(RemoveNode(nodes=[node]), text)
+        apply(RemoveNode(nodes=[node]), text, verify="none")
     if node == "a2":
         after, _ = apply(RemoveNode(nodes=[node], input="a1"), text)
         assert [n.op_type for n in after.graph.node] == ["Relu", "Split", "Add", "GlobalAveragePool"]
@@ -173,7 +174,7 @@ def test_remove_node_refuses(node: str, said: str) -> None:
 
 def test_remove_node_says_what_there_is() -> None:
     with pytest.raises(BadInput) as caught:
-        apply(RemoveNode(nodes=["scal"]))
+        apply(RemoveNode(nodes=["scal"]), verify="none")
     assert "there is: scale" in str(caught.value)
 
 
@@ -202,9 +203,10 @@ def test_rename_everything_at_once() -> None:
 
 
 def test_rename_reaches_into_branches_and_expressions() -> None:
-    text = """(float[2*N, 4] x, bool c) => (float[M, 4] y) {
-        y = If (c) <then_branch = t () => (float[2*N, 4] a) { a = Relu (x) }, else_branch = e () => (float[2*N, 4] a) { a = Neg (x) }>
-    }""".replace("2*N", "two")
+    text = """(float[n, 4] x, bool c) => (float[m, 4] y) {
+        y = If (c) <then_branch = t () => (float[n, 4] a) { a = Relu (x) },
+                    else_branch = e () => (float[n, 4] a) { a = Neg (x) }>
+    }"""
     proto = parse(text)
     for value in (*proto.graph.input[:1], *proto.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "2*N"
@@ -228,7 +230,7 @@ def test_rename_reaches_into_branches_and_expressions() -> None:
 )
 def test_rename_says_what_is_wrong(options: dict[str, Any], kind: type[Exception], said: str) -> None:
     with pytest.raises(kind) as caught:
-        apply(Rename(**options))
+        apply(Rename(**options), verify="none")
     assert said in str(caught.value)
 
 
@@ -236,7 +238,8 @@ def test_rename_says_what_is_wrong(options: dict[str, Any], kind: type[Exception
 
 IDS = """<ir_version: 8, opset_import: ["" : 17]>
 net (int64[N, 5] ids, float[N, 3] x) => (float[N, 5, 3] y, int64[N] best)
-<float[7, 3] table = {0.1, 0.2, 0.3, 1.1, 1.2, 1.3, 2.1, 2.2, 2.3, 3.1, 3.2, 3.3, 4.1, 4.2, 4.3, 5.1, 5.2, 5.3, 6.1, 6.2, 6.3},
+<float[7, 3] table = {0.1, 0.2, 0.3, 1.1, 1.2, 1.3, 2.1, 2.2, 2.3, 3.1, 3.2, 3.3, 4.1, 4.2, 4.3, 5.1, 5.2, 5.3, 6.1,
+                      6.2, 6.3},
  int64[1] one = {1}, int64 seven = {7}>
 {
     row = Mod (ids, seven)
@@ -277,7 +280,7 @@ def test_cast_floats(dtype: str) -> None:
 )
 def test_cast_io_says_what_is_wrong(options: dict[str, Any], kind: type[Exception], said: str) -> None:
     with pytest.raises(kind) as caught:
-        apply(CastIo(**options), IDS)
+        apply(CastIo(**options), IDS, verify="none")
     assert said in str(caught.value)
 
 
@@ -305,7 +308,7 @@ def test_cut_drops_inputs_and_keeps_outputs_that_are_named() -> None:
 )
 def test_cut_says_what_is_wrong(name: str, kind: type[Exception], said: str) -> None:
     with pytest.raises(kind) as caught:
-        apply(Cut(outputs=[name]))
+        apply(Cut(outputs=[name]), verify="none")
     assert said in str(caught.value)
 
 

@@ -73,7 +73,7 @@ def look_into_functions(model, have: int, to: int) -> None:
                     f"{node.op_type} in the function {function.name!r} differs between opset {have} and {to}, and "
                     "functions are not converted",
                     where=node.name or node.outputs[0].name,
-                    cure="put the function's body in the place of its calls first",
+                    cure="inline-functions puts what a function does in the place of its calls",
                 )
         function.opset_imports[""] = to
 

@@ -48,9 +48,8 @@ class SetValue(Pass):
         try:
             schema = onnx.defs.get_schema(node.op_type, version, node.domain)
             inputs = [formal.name for formal in schema.inputs]
-            attributes = {
-                name: KINDS[str(attribute.type).rpartition(".")[2]] for name, attribute in schema.attributes.items()
-            }
+            kinds = {name: str(attribute.type).rpartition(".")[2] for name, attribute in schema.attributes.items()}
+            attributes = {name: getattr(KINDS, kind) for name, kind in kinds.items()}
         except onnx.defs.SchemaError:
             inputs, attributes = [str(i) for i in range(len(node.inputs))], {}
         attributes |= {name: attribute.type for name, attribute in node.attributes.items()}

@@ -1,0 +1,119 @@
+"""The pass `opset`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+import fixtures
+import surgery
+from rewrites.passes.opset import Opset
+from surgery import BadInput, Refused
+from surgery.testing import parse
+
+MODELS = os.environ.get("SURGERY_MODELS", "")
+
+
+def convert(text: str | onnx.ModelProto, to: int, opset: int = 12) -> onnx.ModelProto:
+    result = surgery.apply(parse(text, opset), [Opset(to=to)])
+    assert result.model is not None, result.report
+    proto = ir.to_proto(result.model)
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
+
+
+@pytest.mark.parametrize(("name", "to"), [("gru_decoder", 17), ("hardswish", 20), ("crnn", 21)])
+def test_fixtures_up_and_down(name: str, to: int) -> None:
+    before = fixtures.build(name)
+    after = convert(before, to)
+    assert {o.domain: o.version for o in after.opset_import}[""] == to
+    assert after.metadata_props == before.metadata_props and after.producer_name == before.producer_name
+    assert list(after.graph.input) == list(before.graph.input)
+    assert list(after.graph.output) == list(before.graph.output)
+    names = {node.name for node in before.graph.node if node.name}
+    assert names <= {node.name for node in after.graph.node}
+    assert surgery.apply(after, [Opset(to=to)]).report.verdict == "untouched"
+
+
+def test_attributes_become_inputs() -> None:
+    text = """(float[N, 4, 1] x) => (float[N] y) {
+        [squeeze] a = Squeeze <axes = [2]> (x) [sum] y = ReduceSum <axes = [1], keepdims = 0> (a) }"""
+    after = convert(text, 13)
+    assert [(n.name, len(n.input)) for n in after.graph.node if n.op_type != "Constant"] == [("squeeze", 2), ("sum", 2)]
+    back = convert(after, 12)
+    assert [len(n.input) for n in back.graph.node if n.op_type != "Constant"] == [1, 1]
+
+
+def test_branches_are_converted() -> None:
+    text = """(float[N, 4] x, bool c) => (float[N, 4] y) {
+        y = If (c) <then_branch = t () => (float[N, 4] a) { a = Softmax <axis = 1> (x) },
+                    else_branch = e () => (float[N, 4] b) { b = Softmax <axis = 0> (x) }> }"""
+    after = convert(text, 13)
+    assert "Flatten" in {n.op_type for n in after.graph.node[0].attribute[0].g.node}
+
+
+def test_weights_are_not_seen_by_the_converter(tmp_path: Path) -> None:
+    """Those outside stay there, and those of any size come back under their names."""
+    path, out = tmp_path / "model.onnx", tmp_path / "out.onnx"
+    fixtures.write("external_data", path)
+    assert surgery.apply(path, ["opset:to=19"], out).ok
+    before, after = (onnx.load(p, load_external_data=False).graph.initializer for p in (path, out))
+    assert {t.name for t in before} <= {t.name for t in after}
+    assert any(t.data_location == onnx.TensorProto.EXTERNAL for t in after)
+    onnx.checker.check_model(out, full_check=True)
+
+
+def test_other_domains_stay() -> None:
+    text = "(float[N, 4] x) => (float[N, 4] y) { a = acme.Foo <k = 3> (x) y = Softmax (a) }"
+    result = surgery.apply(parse(text, {"": 11, "acme": 2}), [Opset(to=12)], verify="none")
+    assert result.model is not None and result.model.opset_imports == {"": 12, "acme": 2}
+    assert result.model.graph[0].attributes["k"].as_int() == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "opset", "to", "node", "operator"),
+    [
+        ("[grid] y = GridSample (x, x)", 16, 11, "grid", "GridSample"),
+        ("[act] y = HardSwish (x)", 14, 13, "act", "HardSwish"),
+    ],
+)
+def test_what_can_not_be_converted_is_named(body: str, opset: int, to: int, node: str, operator: str) -> None:
+    text = f"(float[1, 2, 2, 2] x) => (float[1, 2, 2, 2] y) {{ {body} }}"
+    with pytest.raises(Refused, match=f"{operator} can't be converted to opset {to}") as caught:
+        surgery.apply(parse(text, opset), [Opset(to=to)], verify="none")
+    assert caught.value.where == node and "/" not in str(caught.value.cure)
+
+
+def test_functions() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 12, "f" : 1]>
+        m (float[N, 4] x) => (float[N, 4] y) { y = f.act (x) }
+        <domain: "f", opset_import: ["" : 12]> act (a) => (b) { c = Elu (a) b = OPERATOR (c) }"""
+    with pytest.raises(Refused, match="Softmax in the function 'act'"):
+        surgery.apply(parse(text.replace("OPERATOR", "Softmax")), [Opset(to=13)], verify="none")
+    after = convert(text.replace("OPERATOR (c)", "Elu (c)"), 15)
+    assert after.functions[0].opset_import[0].version == 15 and len(after.functions[0].node) == 2
+
+
+@pytest.mark.parametrize("to", [0, 999])
+def test_no_such_opset(to: int) -> None:
+    with pytest.raises(BadInput, match="there is no opset"):
+        surgery.apply(parse("(float[n] x) => (float[n] y) { y = Relu (x) }"), [Opset(to=to)])
+
+
+def test_a_real_model_against_its_stored_results(tmp_path: Path) -> None:
+    path, out = Path(MODELS) / "det_v4.onnx", tmp_path / "out.onnx"
+    if not MODELS or not path.exists():
+        pytest.skip("SURGERY_MODELS names no folder with this model")
+    import onnxruntime
+
+    assert surgery.apply(path, [Opset(to=19)], out, verify="none").ok
+    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    (source,), (target,) = session.get_inputs(), session.get_outputs()
+    stored = np.load(path.with_suffix(".npz"))
+    (result,) = session.run(None, {source.name: stored[f"{source.name}.0"]})
+    np.testing.assert_allclose(result, stored[f"{target.name}.0"], rtol=0, atol=1e-4)
