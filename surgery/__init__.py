@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from surgery.engine import Result, apply
     from surgery.equivalence import verify
     from surgery.errors import BadInput, Missing, Refused, SurgeryError
+    from surgery.extents import Contradiction, Extents
     from surgery.model import load, save
     from surgery.report import Report, Verification
 
@@ -28,8 +29,10 @@ __all__ = [
     "BadInput",
     "Changes",
     "Close",
+    "Contradiction",
     "Edit",
     "Exact",
+    "Extents",
     "Missing",
     "Pass",
     "Refused",
@@ -49,6 +52,7 @@ _HOMES = {
     "Edit": "edit",
     **dict.fromkeys(("Result", "apply"), "engine"),
     "verify": "equivalence",
+    **dict.fromkeys(("Contradiction", "Extents"), "extents"),
     **dict.fromkeys(("BadInput", "Missing", "Refused", "SurgeryError"), "errors"),
     **dict.fromkeys(("load", "save"), "model"),
     **dict.fromkeys(("Report", "Verification"), "report"),

@@ -25,14 +25,14 @@ from surgery.shapes import Dims
 from surgery.views import attribute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from surgery.edit import Edit
 
 # A tensor of more elements is no shape.
 MOST = 256
-# A constant that is larger than this, and than what it is made of, is not worth folding: bytes.
-GROWN = 1 << 20
+# What is large, in bytes.
+LARGE = 1 << 20
 # They move elements and leave them as they are; only input 0 holds elements (Concat: all).
 _MOVES = {
     *("Gather", "Slice", "Squeeze", "Unsqueeze", "Identity", "Reshape", "Concat", "Transpose", "Expand"),
@@ -68,6 +68,7 @@ class Extents:
         self._types: dict[ir.Value, tuple[int, Dims | None]] = {}
         self._elements: dict[ir.Value, np.ndarray] = {}  # of objects: int, str, or None
         self._fixed: dict[ir.Value, ir.Node] = {}  # outputs of nodes that read constants alone
+        self._by_dims: set[ir.Value] = set()  # those of them that are so by the dims of something
         self._tensors: dict[ir.Value, ir.TensorProtocol | None] = {}
         for value in edit.model.graph.inputs:
             element = edit.shapes.element(value)
@@ -105,6 +106,8 @@ class Extents:
         inputs = [v for v in node.inputs if v is not None]
         if sound and inputs and all(self.is_constant(v) for v in inputs):
             self._fixed.update(dict.fromkeys(node.outputs, node))
+            if any(v in self._elements or v in self._by_dims for v in inputs):
+                self._by_dims.update(node.outputs)
         for value, kind in zip(node.outputs, self._outputs(node, sound), strict=True):
             if kind[0]:
                 self._types[value] = kind
@@ -193,7 +196,31 @@ class Extents:
             raise Contradiction(node, _plain(str(error))) from None
         except (onnx.defs.SchemaError, onnx.checker.ValidationError, ValueError, RuntimeError, TypeError):
             return unknown
-        return [_read(found[v.name]) if v.name in found else (0, None) for v in node.outputs]
+        read = [_read(found[v.name]) if v.name in found else (0, None) for v in node.outputs]
+        return [self._kept(node, *kind) for kind in read]
+
+    def _kept(self, node: ir.Node, element: int, dims: Dims | None) -> tuple[int, Dims | None]:
+        """The dims where onnx gives up on all of them, and the operator keeps some as they are."""
+        x = None if node.inputs[0] is None else self.dims(node.inputs[0])
+        if node.op_type == "ConvTranspose" and x and dims and len(x) == len(dims):
+            return element, (x[0], *dims[1:])
+        if node.op_type in ("Resize", "Upsample") and x:
+            dims = dims if dims is not None and len(dims) == len(x) else (None,) * len(x)
+            scales = self._floats(node, 1 if node.op_type == "Upsample" else 2, len(x))
+            sizes = None if len(node.inputs) < 4 or node.inputs[3] is None else self.elements(node.inputs[3])
+            if "axes" in node.attributes:
+                return element, dims
+            if sizes is not None and len(sizes) == len(x):
+                return element, tuple(a if d is None else d for d, a in zip(dims, sizes, strict=True))
+            if scales is not None:
+                kept = zip(dims, x, scales, strict=True)
+                return element, tuple(a if d is None and s == 1 else d for d, a, s in kept)
+        return element, dims
+
+    def _floats(self, node: ir.Node, index: int, count: int) -> np.ndarray | None:
+        value = node.inputs[index] if index < len(node.inputs) else None
+        tensor = None if value is None or self.dims(value) != (count,) else self.tensor(value)
+        return None if tensor is None else tensor.numpy()
 
     def _data(self, value: ir.Value) -> onnx.TensorProto | None:
         """A small constant, for the inference of dims that depend on it."""
@@ -317,7 +344,7 @@ class Extents:
     def settled(self) -> dict[ir.Value, ir.TensorProtocol]:
         """What nodes compute and is constant, as far as others read it that are not, with its tensors.
 
-        What would be much larger than what it is made of is left out.
+        Large tensors are left out that would be constant whatever the dims.
         """
         model = self.edit.model
         wanted = []
@@ -325,24 +352,25 @@ class Extents:
             if node.op_type == "Constant" and node.domain == "":
                 continue
             for value in node.outputs:
-                if not value.name or not self.is_constant(value):
+                if not value.name or not self.is_constant(value) or self._large(value):
                     continue
                 readers = [use.node for use in value.uses()]
                 inner = any(r.graph is not model.graph for r in readers)
                 if inner or value.is_graph_output() or any(not self._all_constant(r) for r in readers):
                     wanted.append(value)
-        tensors = self._compute(wanted)
-        found = {}
-        for value, tensor in zip(wanted, tensors, strict=True):
-            if tensor is not None and (tensor.nbytes <= GROWN or tensor.nbytes <= self._made_of(value)):
-                found[value] = tensor
-        return found
+        found = zip(wanted, self._compute(wanted), strict=True)
+        return {value: tensor for value, tensor in found if tensor is not None}
+
+    def _large(self, value: ir.Value) -> bool:
+        element, dims = self._type(value)
+        if value in self._by_dims or value in self._elements:
+            return False
+        if dims is None or not all(isinstance(d, int) for d in dims) or not element:
+            return True
+        return math.prod(dims) * ir.DataType(element).itemsize > LARGE  # type: ignore[arg-type]
 
     def _all_constant(self, node: ir.Node) -> bool:
         return all(not v.name or self.is_constant(v) for v in node.outputs)
-
-    def _made_of(self, value: ir.Value) -> int:
-        return sum(tensor.nbytes for tensor in self._cone([value])[1].values())
 
     def _compute(self, values: Sequence[ir.Value]) -> list[ir.TensorProtocol | None]:
         """The tensors of `values`, in one run if that goes."""
@@ -479,12 +507,13 @@ def _as_int(element: object) -> object:
 
 
 def _is_int(elements: np.ndarray | None) -> np.ndarray:
-    return np.vectorize(lambda e: isinstance(e, int), otypes=[bool])(elements) if np.size(elements) else np.ones(  # type: ignore[arg-type]
-        np.shape(elements), bool  # type: ignore[arg-type]
-    )
+    return _each(elements, lambda e: isinstance(e, int))
 
 
 def _is(elements: np.ndarray, number: int) -> np.ndarray:
-    return np.vectorize(lambda e: isinstance(e, int) and e == number, otypes=[bool])(elements) if elements.size else (
-        np.ones(elements.shape, bool)
-    )
+    return _each(elements, lambda e: isinstance(e, int) and e == number)
+
+
+def _each(elements: np.ndarray | None, test: Callable[[object], bool]) -> np.ndarray:
+    assert elements is not None
+    return np.array([test(e) for e in elements.flat], bool).reshape(elements.shape)

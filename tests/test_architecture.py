@@ -30,6 +30,7 @@ LAYERS = (
     "match",
     "op",
     "spelling",
+    "extents",
     "views",
     "edit",
     "order",

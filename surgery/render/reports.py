@@ -93,6 +93,8 @@ def _show_pass(screen: Screen, done: PassReport) -> None:
     for why, nodes in reasons.items():
         shown = some(nodes, len(nodes) if screen.verbose else _FEW)
         screen.say(f"    left as it is: {shown}: {escape(why)}")
+    for note in done.notes:
+        screen.say(f"    note: {escape(note)}")
 
 
 def _show_verification(screen: Screen, result: Verification) -> None:
