@@ -102,6 +102,8 @@ class Extents:
         """
         if node.op_type == "Constant" and node.domain == "":
             return
+        if node.op_type == "If" and node.domain == "" and self._branch(node):
+            return
         sound = node.domain == "" and fold.foldable(node)
         inputs = [v for v in node.inputs if v is not None]
         if sound and inputs and all(self.is_constant(v) for v in inputs):
@@ -113,6 +115,17 @@ class Extents:
                 self._types[value] = kind
         if sound:
             self._follow(node)
+
+    def _branch(self, node: ir.Node) -> bool:
+        """Follow the branch of an If that is always taken, if that is known."""
+        condition = None if node.inputs[0] is None else self.elements(node.inputs[0])
+        if condition is None or not all(isinstance(e, int) for e in condition.flat):
+            return False
+        graph = node.attributes["then_branch" if condition.all() else "else_branch"].as_graph()
+        for inner in graph:
+            self.step(inner)
+        self._types |= {v: self._type(w) for v, w in zip(node.outputs, graph.outputs, strict=True)}
+        return True
 
     # ---- what is known ----------------------------------------------------------------------
 
@@ -331,6 +344,13 @@ class Extents:
         if found is None:
             return
         elements = np.where(known, found[0].astype(object), None)
+        if node.op_type == "Equal":  # a dim is not negative
+            a, b = np.broadcast_arrays(*operands)  # type: ignore[arg-type]
+            for one, other in ((a, b), (b, a)):
+                elements = np.where(_each(one, lambda e: isinstance(e, str)) & _below_zero(other), 0, elements)
+        if node.op_type == "Where":
+            chosen, a, b = np.broadcast_arrays(*operands)  # type: ignore[arg-type]
+            elements = np.where(_is(chosen, 1), a, np.where(_is(chosen, 0), b, None))
         if node.op_type in ("Mul", "Add", "Div", "Sub"):  # x * 1 and x + 0 are x
             neutral = 1 if node.op_type in ("Mul", "Div") else 0
             a, b = np.broadcast_arrays(*operands)  # type: ignore[arg-type]
@@ -512,6 +532,10 @@ def _is_int(elements: np.ndarray | None) -> np.ndarray:
 
 def _is(elements: np.ndarray, number: int) -> np.ndarray:
     return _each(elements, lambda e: isinstance(e, int) and e == number)
+
+
+def _below_zero(elements: np.ndarray) -> np.ndarray:
+    return _each(elements, lambda e: isinstance(e, int) and e < 0)
 
 
 def _each(elements: np.ndarray | None, test: Callable[[object], bool]) -> np.ndarray:
