@@ -400,7 +400,9 @@ class Extents:
             arrays = self._evaluate(missing)
             at = dict(zip(missing, arrays, strict=True))
             self._tensors |= {v: None if a is None else ir.tensor(a) for v, a in at.items()}
-            found = [self._tensors.get(v) if tensor is None else tensor for v, tensor in zip(values, found, strict=True)]
+            found = [
+                self._tensors.get(v) if tensor is None else tensor for v, tensor in zip(values, found, strict=True)
+            ]
         return found
 
     def _evaluate(self, values: list[ir.Value]) -> Sequence[np.ndarray | None]:

@@ -73,7 +73,7 @@ class FixDims(Pass):
         except BaseException:
             declared.restore()
             raise
-        return places + declared.inner(extents, inputs)
+        return places + declared.inner(extents, inputs, trusted=places == 0)
 
 
 class Inputs:
@@ -179,7 +179,10 @@ class Inputs:
                 for axis, dim in enumerate(dims):
                     if isinstance(dim, str):
                         sizes.setdefault(dim, SIZES[axis if len(dims) == 4 or axis == 0 else 4][i])
-            yield sizes, {v: tuple(sizes.get(d, d) if isinstance(d, str) else d for d in ds) for v, ds in self.dims.items()}
+            yield (
+                sizes,
+                {v: tuple(sizes.get(d, d) if isinstance(d, str) else d for d in ds) for v, ds in self.dims.items()},
+            )
 
 
 class Declared:
@@ -236,8 +239,11 @@ class Declared:
             return old
         return fresh(value.name or "y", axis, rank, live)
 
-    def inner(self, extents: Extents, inputs: Inputs) -> int:
-        """Declare again what was declared of inner tensors and holds; returns 1 if something did not."""
+    def inner(self, extents: Extents, inputs: Inputs, *, trusted: bool) -> int:
+        """Declare again what was declared of inner tensors and holds; returns 1 if something did not.
+
+        Numbers that inference does not find are believed only where all else was in order: `trusted`.
+        """
         stale = False
         live = set(inputs.symbols)
         for value, shape in self.shapes.items():
@@ -245,7 +251,11 @@ class Declared:
                 continue
             was = tuple(d if isinstance(d, int) else d.value for d in shape)
             dims = extents.dims(value)
-            if dims is not None and len(dims) == len(was) and all(map(agrees, was, dims)):
+            if (
+                dims is not None
+                and len(dims) == len(was)
+                and all(agrees(w, d, trusted) for w, d in zip(was, dims, strict=True))
+            ):
                 value.shape = shape
                 continue
             stale = True
@@ -322,7 +332,9 @@ def freed(edit: Edit, extents: Extents) -> int:
             if sum(not isinstance(e, int) for e in known) == 1 and -1 not in known:
                 known = [e if isinstance(e, int) else -1 for e in known]
         if all(isinstance(e, int) for e in known):
-            node.replace_input_with(1, edit.constant(ir.tensor(known, dtype=ir.DataType.INT64), f"{target.name}/constant"))
+            node.replace_input_with(
+                1, edit.constant(ir.tensor(known, dtype=ir.DataType.INT64), f"{target.name}/constant")
+            )
             maker = target.producer()
             if maker is not None and not any(v.uses() or v.is_graph_output() for v in maker.outputs):
                 edit.remove([maker])
@@ -376,8 +388,8 @@ def same(dims: tuple[Dim, ...], axis: int, dim: str) -> bool:
     return 0 <= axis < len(dims) and dims[axis] == dim
 
 
-def agrees(was: Dim, found: Dim) -> bool:
-    """Whether a declared dim says no more, and nothing other, than what is found."""
+def agrees(was: Dim, found: Dim, trusted: bool) -> bool:
+    """Whether a declared dim says nothing other than what is found."""
     if isinstance(was, int):
-        return was >= 0 and (was == found or not isinstance(found, int))
+        return was == found or (trusted and found is None and was >= 0)
     return was is None or was == found or (not numbered(was) and not isinstance(found, int))
