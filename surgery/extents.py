@@ -343,14 +343,15 @@ class Extents:
         found = fold.evaluate([node], given, node.outputs, self.opset, self.edit.model.ir_version or 8)
         if found is None:
             return
-        elements = np.where(known, found[0].astype(object), None)
+        elements = np.where(known, found[0].astype(object), np.full(known.shape, None, object))
         if node.op_type == "Equal":  # a dim is not negative
             a, b = np.broadcast_arrays(*operands)  # type: ignore[arg-type]
             for one, other in ((a, b), (b, a)):
                 elements = np.where(_each(one, lambda e: isinstance(e, str)) & _below_zero(other), 0, elements)
         if node.op_type == "Where":
             chosen, a, b = np.broadcast_arrays(*operands)  # type: ignore[arg-type]
-            elements = np.where(_is(chosen, 1), a, np.where(_is(chosen, 0), b, None))
+            unknown = np.full(a.shape, None, object)
+            elements = np.where(_is(chosen, 1), a, np.where(_is(chosen, 0), b, unknown))
         if node.op_type in ("Mul", "Add", "Div", "Sub"):  # x * 1 and x + 0 are x
             neutral = 1 if node.op_type in ("Mul", "Div") else 0
             a, b = np.broadcast_arrays(*operands)  # type: ignore[arg-type]

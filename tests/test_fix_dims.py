@@ -76,7 +76,7 @@ def test_numbered_names_become_readable_and_stay_one(assert_rewrite) -> None:
 
 def test_one_name_of_paddle_is_one_dim() -> None:
     proto = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 17]> g (float[a, 4] x, float[a, 4] z) => (float[b, 4] y) { y = Add (x, z) }'
+        '<ir_version: 8, opset_import: ["" : 17]>g (float[a, 4] x, float[a, 4] z) => (float[b, 4] y) { y = Add (x, z) }'
     )
     for value, name in zip((*proto.graph.input, *proto.graph.output), "001", strict=True):
         value.type.tensor_type.shape.dim[0].dim_param = f"p2o.DynamicDimension.{name}"
@@ -116,7 +116,8 @@ def test_stale_shapes_of_inner_tensors_go(recogniser: onnx.ModelProto) -> None:
     made = fix(recogniser, FixDims())
     assert dims(made.graph.input[0]) == ["batch", 3, "height", "width"]
     assert dims(made.graph.output[0]) == ["batch", "length", 12]
-    assert all(d == 12 or d == 8 or isinstance(d, str) for v in made.graph.value_info for d in dims(v))
+    inner = {n.output[0] for n in made.graph.node}
+    assert not [v.name for v in made.graph.value_info if v.name in inner]
     for shape in ((1, 3, 32, 48), (2, 3, 16, 100), (5, 3, 48, 64)):
         assert run(made, *shape).shape == (shape[0], shape[3] // 2 + 1, 12)
 
@@ -168,7 +169,8 @@ def test_a_choice_of_minus_one_is_seen_through(assert_rewrite) -> None:
     assert_rewrite(
         FixDims(dims={"x.0": 2}),
         before="""(float[N, M] x, float[3, 1] z) => (float[A, B] y)
-            <int64[1] i = {1}, int64[1] last = {2}, int64[1] three = {3}, int64[2] none = {-1, -1}, int64[2] ones = {1, 1}> {
+            <int64[1] i = {1}, int64[1] last = {2}, int64[1] three = {3}, int64[2] none = {-1, -1},
+             int64[2] ones = {1, 1}> {
                 s = Shape (x)  m = Slice (s, i, last)
                 t = Concat <axis = 0> (three, m)
                 e = Equal (t, none)  w = Where (e, ones, t)

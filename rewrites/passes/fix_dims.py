@@ -97,13 +97,11 @@ class Inputs:
             return dim
         if isinstance(dim, str) and not numbered(dim):
             return dim
-        shared = isinstance(dim, str) and "DynamicDimension" in dim  # such a name means one dim wherever it stands
-        if shared and dim in self.renamed:
-            return self.renamed[dim]
-        name = fresh(value.name or "x", axis, len(dims), taken)
-        if shared:
-            self.renamed[dim] = name
-        return name
+        if not isinstance(dim, str) or "DynamicDimension" not in dim:
+            return fresh(value.name or "x", axis, len(dims), taken)
+        if dim not in self.renamed:  # such a name means one dim wherever it stands
+            self.renamed[dim] = fresh(value.name or "x", axis, len(dims), taken)
+        return self.renamed[dim]
 
     @property
     def symbols(self) -> list[str]:
@@ -136,9 +134,9 @@ class Inputs:
                 self.free[value] = self.dims[value]
             if len(asked) != len(self.dims[value]):
                 raise Refused(f"it has {len(self.dims[value])} axes, not {len(asked)}", where=f"input {key!r}")
-            for axis, one in enumerate(asked):
+            for i, one in enumerate(asked):
                 if one != "?":
-                    self._bind(value, axis, int(one), sizes, f"shape={key}={text}")
+                    self._bind(value, i, int(one), sizes, f"shape={key}={text}")
         self.renamed |= sizes
         self.renamed |= {old: sizes[new] for old, new in self.renamed.items() if new in sizes}
         self.dims = {v: tuple(sizes.get(d, d) if isinstance(d, str) else d for d in ds) for v, ds in self.dims.items()}
@@ -210,8 +208,8 @@ class Declared:
         live = set(inputs.symbols)
         found: dict[ir.Value, list[Dim] | None] = {}
         for value in self.results:
-            dims = extents.dims(value)
-            found[value] = None if dims is None else [d if isinstance(d, int) or d in live else None for d in dims]
+            seen = extents.dims(value)
+            found[value] = None if seen is None else [d if isinstance(d, int) or d in live else None for d in seen]
         tied = Ties(edit, inputs, self.results) if any(d is None or None in d for d in found.values()) else None
         changed = 0
         for value, dims in found.items():
@@ -247,7 +245,8 @@ class Declared:
         stale = False
         live = set(inputs.symbols)
         for value, shape in self.shapes.items():
-            if shape is None or value in self.results or value.producer() is None or value.producer().graph is None:
+            maker = value.producer()
+            if shape is None or value in self.results or maker is None or maker.graph is None:
                 continue
             was = tuple(d if isinstance(d, int) else d.value for d in shape)
             dims = extents.dims(value)
@@ -305,6 +304,7 @@ def fold(edit: Edit, extents: Extents) -> int:
     makers: dict[ir.Node, None] = {}
     for value, tensor in settled.items():
         maker = value.producer()
+        assert maker is not None
         makers[maker] = None
         edit.substitute([value], [edit.constant(tensor, f"{value.name}/constant")], maker)
     edit.remove([n for n in makers if not any(v.uses() or v.is_graph_output() for v in n.outputs)])
@@ -315,9 +315,11 @@ def freed(edit: Edit, extents: Extents) -> int:
     """Make targets constant of which all but one dim is known: -1 and 0 say the rest; returns how many."""
     changed = 0
     for node in list(edit.model.graph):
-        if node.domain or node.op_type not in ("Reshape", "Expand") or None in node.inputs[:2]:
+        if node.domain or node.op_type not in ("Reshape", "Expand"):
             continue
         source, target = node.inputs[:2]
+        if source is None or target is None:
+            continue
         dims, elements = extents.dims(source), extents.elements(target)
         if dims is None or elements is None or edit.is_constant(target) or extents.is_constant(target):
             continue
