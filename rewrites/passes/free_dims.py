@@ -47,11 +47,11 @@ class FreeDims(Pass):
         for name, text in self.dims.items():
             axes = [a for a in asked(model, name, text) if isinstance(a.value.shape[a.axis], int)]
             if axes:
-                freeing = Freeing(edit, name, axes)
+                size, freeing = axes[0].size, Freeing(edit, name, axes)
                 freeing.run()
                 places += len(axes) + len(freeing.cured)
                 if freeing.cured:
-                    self.note(f"{name!r} was {axes[0].size} in {', '.join(freeing.cured)}")
+                    self.note(f"{name!r} was {size} in {', '.join(freeing.cured)}")
         return places
 
 
@@ -106,8 +106,7 @@ class Freeing:
 
     def run(self) -> None:
         """Cure the graph, then declare."""
-        shapes = {v: tuple(v.shape) for v in self.graph.inputs if v.shape is not None}
-        symbolic = {v: tuple(d if isinstance(d, int) else d.value for d in dims) for v, dims in shapes.items()}
+        symbolic = {v: dims_of(v) for v in self.graph.inputs if v.shape is not None}
         self.symbols = Extents(self.edit, symbolic)
         self.symbols.walk()
         was = self._bound(symbolic)
@@ -120,8 +119,9 @@ class Freeing:
             self.old.step(node)
             if any(v is not None and self.grown(v) for v in reads(node)) or self.moved(node):
                 self.cure(node)
-            self.step(node)
-            self.hold(node)
+            if node.graph is not None:
+                self.step(node)
+                self.hold(node)
         self.declare()
 
     def _bound(self, symbolic: dict) -> dict:
@@ -210,6 +210,8 @@ class Freeing:
             self.together(node)
         else:
             self.broadcast(node)
+        if node.graph is None:
+            return
         gone = [v for v, w in zip(before, node.inputs, strict=False) if v is not None and v is not w]
         if gone:
             self.cured.append(label(node))
@@ -220,6 +222,9 @@ class Freeing:
         source, target = node.inputs
         assert source is not None and target is not None
         was, now, out = self.old.dims(source), self.new.dims(source), self.old.dims(node.outputs[0])
+        if was and out and (move := moves(was, self.grown(source), out)):
+            self.move(node, *move)
+            return
         wanted = None if was is None or now is None or out is None else regrouped(was, now, out)
         if wanted is None or out is None or now is None or was is None:
             raise Refused(
@@ -257,6 +262,27 @@ class Freeing:
             1,
             [np.array([entries[i]], np.int64) if p is not target else (target, i) for i, p in enumerate(pieces)],
         )
+
+    def move(self, node: ir.Node, of: int, to: int) -> None:
+        """A Reshape that moves the dim past others, which only one of size 1 bears, is reshaped row by row."""
+        source, target = node.inputs
+        assert source is not None and target is not None
+        out = self.symbols.dims(node.outputs[0]) or ()
+        row = [d for i, d in enumerate(out) if i != to]
+        if not all(isinstance(d, int) for d in row):
+            raise Refused(f"its target {target.name!r} moves the {self.name!r} past dims not known", where=label(node))
+        value: ir.Value = source
+        rank = len(self.old.dims(source) or ())
+        if of:
+            front = {"perm": [of, *(i for i in range(rank) if i != of)]}
+            value = self.insert(node, self.edit.node("Transpose", [value], front, base=node.name or ""))
+        shape = self.edit.constant(np.array([-1, *row], np.int64), f"{target.name}/free")
+        value = self.insert(node, self.edit.node("Reshape", [value, shape], base=node.name or ""))
+        if to:
+            back = {"perm": [*range(1, to + 1), 0, *range(to + 1, len(out))]}
+            value = self.insert(node, self.edit.node("Transpose", [value], back, base=node.name or ""))
+        self.cured.append(label(node))
+        self.edit.replace(node, [value])
 
     def expand(self, node: ir.Node) -> None:
         source, target = node.inputs
@@ -455,7 +481,7 @@ class Freeing:
             assert value.shape is not None
             value.shape = ir.Shape([self.name if i == axis else d for i, d in enumerate(value.shape)])
         values = [v for n in self.graph for v in n.outputs if v.shape is not None and self.grown(v)]
-        shapes = {v: tuple(v.shape or ()) for v in values}
+        shapes = {v: dims_of(v) for v in values}
         for value in values:
             value.shape = None
         self.edit.shapes.forget()
@@ -494,6 +520,20 @@ def regrouped(was: Sequence, now: Sequence, out: Sequence) -> tuple[int, ...] | 
     return tuple(wanted) if np.prod(wanted, dtype=object) == np.prod(list(now), dtype=object) else None
 
 
+def moves(was: Sequence, grown: list[int], out: Sequence) -> tuple[int, int] | None:
+    """From where to where a reshape moves the one axis that grows, if it moves it past others.
+
+    It can if the axis is one element long; simplifiers make a reshape of such a transpose.
+    """
+    if len(grown) != 1 or was[grown[0]] != 1 or not all(isinstance(d, int) for d in (*was, *out)):
+        return None
+    before = int(np.prod(was[: grown[0]], dtype=object))
+    ones = [i for i, d in enumerate(out) if d == 1]
+    if not ones or any(int(np.prod(out[:i], dtype=object)) == before for i in ones):
+        return None
+    return grown[0], ones[0]
+
+
 def home(was: Sequence[int], axis: int, out: Sequence[int]) -> int | None:
     """The axis of `out` that an axis of `was` comes into, by how many elements lie before it."""
     before = int(np.prod(was[:axis], dtype=object))
@@ -526,6 +566,11 @@ def resolved(entries: list, dims: Sequence) -> tuple | None:
             return None
         out = [total // known if e == -1 else e for e in out]
     return tuple(out) if int(np.prod(out, dtype=object)) == total else None
+
+
+def dims_of(value: ir.Value) -> tuple:
+    """The dims that are declared."""
+    return tuple(d if isinstance(d, int) else d.value for d in value.shape or ())
 
 
 def reads(node: ir.Node) -> Iterator[ir.Value]:
