@@ -237,7 +237,9 @@ class Freeing:
         keeps = allowzero is None or not allowzero.as_int()
         grown = [i for i, (a, b) in enumerate(zip(out, wanted, strict=True)) if a != b]
         said = self.old.elements(target)
-        entries: list[int | None] = [None if said is None else e for e in said.flat] if said is not None else []
+        if said is None:
+            raise Refused(f"nothing is known of its target {target.name!r}", where=label(node))
+        entries = said.tolist()
         constant = self.edit.is_constant(target)
         rest = []
         for i in grown:
@@ -256,12 +258,8 @@ class Freeing:
         if constant:
             node.replace_input_with(1, self.edit.constant(np.array(entries, np.int64), f"{target.name}/free"))
             return
-        pieces = [i if i in grown or e == -1 else target for i, e in enumerate(entries)]
-        self.pieces(
-            node,
-            1,
-            [np.array([entries[i]], np.int64) if p is not target else (target, i) for i, p in enumerate(pieces)],
-        )
+        parts = [np.array([e], np.int64) if i in grown else self.said(target, i, e) for i, e in enumerate(entries)]
+        self.pieces(node, 1, parts)
 
     def move(self, node: ir.Node, of: int, to: int) -> None:
         """A Reshape that moves the dim past others, which only one of size 1 bears, is reshaped row by row."""
@@ -287,14 +285,15 @@ class Freeing:
     def expand(self, node: ir.Node) -> None:
         source, target = node.inputs
         assert source is not None and target is not None
-        if not self.edit.is_constant(target):
-            return
         dims, entries = self.new.dims(source) or (), self.old.elements(target)
-        assert entries is not None
+        if entries is None:
+            return
+        baked = [i for i in self.grown(source) if 1 != entries[i + len(entries) - len(dims)] != dims[i]]
+        if not baked or self.takes(node):
+            return
         offset = len(entries) - len(dims)
-        free = [1 if i - offset in self.grown(source) else e for i, e in enumerate(entries)]
-        if free != entries.tolist():
-            node.replace_input_with(1, self.edit.constant(np.array(free, np.int64), f"{target.name}/free"))
+        one = np.ones(1, np.int64)
+        self.pieces(node, 1, [one if i - offset in baked else self.said(target, i, e) for i, e in enumerate(entries)])
 
     def slice(self, node: ir.Node) -> None:
         """A Slice that took all of the dim takes all of it."""
@@ -325,16 +324,20 @@ class Freeing:
         """Sizes that are written down are read from the input where they follow it."""
         source = node.inputs[0]
         sizes = node.inputs[3] if len(node.inputs) > 3 else None
-        if source is None or sizes is None or "axes" in node.attributes or not self.edit.is_constant(sizes):
+        if source is None or sizes is None or "axes" in node.attributes:
             return
-        entries = self.old.elements(sizes)
-        was = self.old.dims(source) or ()
-        grown = self.grown(source)
-        assert entries is not None
+        entries, follow = self.old.elements(sizes), self.new.elements(sizes)
+        was, grown = self.old.dims(source) or (), self.grown(source)
+        if entries is None or follow is None or not any(entries[i] == follow[i] for i in grown):
+            return
         for i in grown:
             if entries[i] != was[i]:
                 raise Refused(f"it makes {entries[i]} of {was[i]} by its sizes {sizes.name!r}", where=label(node))
-        self.pieces(node, 3, [(source, i, 0) if i in grown else np.array([e], np.int64) for i, e in enumerate(entries)])
+        self.pieces(node, 3, [(source, i, 0) if i in grown else self.said(sizes, i, e) for i, e in enumerate(entries)])
+
+    def said(self, target: ir.Value, index: int, entry: int) -> "np.ndarray | tuple[ir.Value, int]":
+        """An entry of a target as it is: a number if it always is that, else read from it when the model runs."""
+        return np.array([entry], np.int64) if self.edit.is_constant(target) else (target, index)
 
     def recurrent(self, node: ir.Node) -> None:
         """Initial states have the batch too; lengths that are all of the sequence need not be said."""
@@ -397,12 +400,12 @@ class Freeing:
     # ---- constants --------------------------------------------------------------------------
 
     def is_constant(self, value: ir.Value) -> bool:
-        """Whether a value does not depend on what the inputs hold."""
-        return self.new.is_constant(value) and self.new.tensor(value) is not None
+        """Whether a value is the same whatever the inputs hold, and whatever their free dims are."""
+        return self.symbols.is_constant(value) and self.symbols.tensor(value) is not None
 
     def row(self, node: ir.Node, value: ir.Value, axis: int) -> np.ndarray:
         """The one row that a constant is made of along an axis."""
-        tensor = self.new.tensor(value) if self.is_constant(value) else None
+        tensor = self.symbols.tensor(value) if self.symbols.is_constant(value) else None
         if tensor is None:
             raise Refused(f"{value.name!r} does not follow the {self.name!r}, and is no constant", where=label(node))
         array = tensor.numpy()
