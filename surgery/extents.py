@@ -312,7 +312,7 @@ class Extents:
                 if elements is None:
                     if dims is None or not self._small(value):
                         return
-                    elements = np.full(dims, None, object)
+                    elements = np.full(dims, None, object)  # type: ignore[arg-type]
                 numbers = np.arange(len(pool), len(pool) + elements.size).reshape(elements.shape)
                 pool += elements.flat
                 given[value] = ir.tensor(numbers.astype(np.int64))

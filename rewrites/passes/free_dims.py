@@ -19,7 +19,7 @@ stand for anything: it is taken to stay where it stands among the other axes, an
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx_ir as ir
@@ -36,6 +36,10 @@ RECURRENT = ("LSTM", "GRU", "RNN")
 TOGETHER = ("GridSample", "GatherElements", "ScatterElements")
 
 
+Dims = tuple[Any, ...]  # int, the name of a symbol, or None
+Part = Any  # of a target: numbers, (a target, which of its entries), or (a tensor, which of its dims, 0)
+
+
 class FreeDims(Pass):
     contract = Close()
     interface = ("dims",)
@@ -45,7 +49,7 @@ class FreeDims(Pass):
         places = 0
         edit = Edit(model, self.name)
         for name, text in self.dims.items():
-            axes = [a for a in asked(model, name, text) if isinstance(a.value.shape[a.axis], int)]
+            axes = [a for a in asked(model, name, text) if isinstance(dims_of(a.value)[a.axis], int)]
             if axes:
                 size, freeing = axes[0].size, Freeing(edit, name, axes)
                 freeing.run()
@@ -124,7 +128,7 @@ class Freeing:
                 self.hold(node)
         self.declare()
 
-    def _bound(self, symbolic: dict) -> dict:
+    def _bound(self, symbolic: dict[ir.Value, Dims]) -> dict[ir.Value, Dims]:
         """The inputs' dims with sizes in the place of what is free, such that the nodes take them."""
         for batch, image, other in OTHERS:
             bound = {
@@ -362,7 +366,7 @@ class Freeing:
         """Inputs that agree on all axes, or all `but` one: constants are expanded along what the others follow."""
         sources = [(v, i) for v in node.inputs if v is not None for i in self.grown(v)]
         for index, value in enumerate(node.inputs):
-            for source, axis in dict((i, (s, i)) for s, i in sources).values():
+            for source, axis in {i: (s, i) for s, i in sources}.values():
                 if value is None or axis in self.grown(value):
                     continue
                 if axis == but:
@@ -420,16 +424,16 @@ class Freeing:
         row = self.row(node, value, axis)
         small = self.edit.constant(row, f"{value.name}/row")
         dims = [np.ones(1, np.int64)] * row.ndim
-        parts: list = [(source, of, 0) if i == axis else one for i, one in enumerate(dims)]
+        parts: list[Part] = [(source, of, 0) if i == axis else one for i, one in enumerate(dims)]
         expanded = self.edit.node("Expand", [small, self.joined(node, parts)], base=value.name or "")
         self.insert(node, expanded)
         return expanded.outputs[0]
 
-    def pieces(self, node: ir.Node, index: int, parts: Sequence) -> None:
+    def pieces(self, node: ir.Node, index: int, parts: Sequence[Part]) -> None:
         """Let a node read a target that is put together of constants, entries of a target, and dims."""
         node.replace_input_with(index, self.joined(node, parts))
 
-    def joined(self, node: ir.Node, parts: Sequence) -> ir.Value:
+    def joined(self, node: ir.Node, parts: Sequence[Part]) -> ir.Value:
         """Constants, (target, entry) and (tensor, axis, 0) as one tensor of whole numbers."""
         values: list[ir.Value] = []
         waiting: list[np.ndarray] = []
@@ -505,7 +509,7 @@ class Freeing:
         return f"{self.name}_{value.name}_{axis}"
 
 
-def regrouped(was: Sequence, now: Sequence, out: Sequence) -> tuple[int, ...] | None:
+def regrouped(was: Dims, now: Dims, out: Dims) -> tuple[int, ...] | None:
     """The dims that a reshape from `was` to `out` has to give for `now`, so that every element keeps its place.
 
     None: that can't be told.
@@ -523,7 +527,7 @@ def regrouped(was: Sequence, now: Sequence, out: Sequence) -> tuple[int, ...] | 
     return tuple(wanted) if np.prod(wanted, dtype=object) == np.prod(list(now), dtype=object) else None
 
 
-def moves(was: Sequence, grown: list[int], out: Sequence) -> tuple[int, int] | None:
+def moves(was: Dims, grown: list[int], out: Dims) -> tuple[int, int] | None:
     """From where to where a reshape moves the one axis that grows, if it moves it past others.
 
     It can if the axis is one element long; simplifiers make a reshape of such a transpose.
@@ -537,7 +541,7 @@ def moves(was: Sequence, grown: list[int], out: Sequence) -> tuple[int, int] | N
     return grown[0], ones[0]
 
 
-def home(was: Sequence[int], axis: int, out: Sequence[int]) -> int | None:
+def home(was: Any, axis: int, out: Any) -> int | None:
     """The axis of `out` that an axis of `was` comes into, by how many elements lie before it."""
     before = int(np.prod(was[:axis], dtype=object))
     size = was[axis]
@@ -558,7 +562,7 @@ def home(was: Sequence[int], axis: int, out: Sequence[int]) -> int | None:
     return left[0] if left else right[0] if right else None
 
 
-def resolved(entries: list, dims: Sequence) -> tuple | None:
+def resolved(entries: list[Any], dims: Dims) -> Dims | None:
     """The dims that a target makes of `dims`; None if it does not fit."""
     out = [dims[i] if e == 0 and i < len(dims) else e for i, e in enumerate(entries)]
     if not all(isinstance(e, int) for e in (*out, *dims)):
@@ -571,7 +575,7 @@ def resolved(entries: list, dims: Sequence) -> tuple | None:
     return tuple(out) if int(np.prod(out, dtype=object)) == total else None
 
 
-def dims_of(value: ir.Value) -> tuple:
+def dims_of(value: ir.Value) -> Dims:
     """The dims that are declared."""
     return tuple(d if isinstance(d, int) else d.value for d in value.shape or ())
 
