@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # A tensor of more elements is no shape.
 MOST = 256
+# An end of a Slice that means the end of the tensor.
+FAR = (1 << 31) - 1
 # What is large, in bytes.
 LARGE = 1 << 20
 # They move elements and leave them as they are; only input 0 holds elements (Concat: all).
@@ -228,7 +230,29 @@ class Extents:
             if scales is not None:
                 kept = zip(dims, x, scales, strict=True)
                 return element, tuple(a if d is None and s == 1 else d for d, a, s in kept)
+        if node.op_type == "Slice" and x and dims and len(x) == len(dims) and len(node.inputs) > 2:
+            whole = self._whole(node, len(x))
+            return element, tuple(
+                a if d is None and i in whole else d for i, (a, d) in enumerate(zip(x, dims, strict=True))
+            )
         return element, dims
+
+    def _whole(self, node: ir.Node, rank: int) -> set[int]:
+        """The axes of which a Slice takes all, however long they are."""
+        starts, ends, axes, steps = (
+            None if i >= len(node.inputs) or (v := node.inputs[i]) is None else self.elements(v) for i in range(1, 5)
+        )
+        if starts is None or ends is None:
+            return set()
+        axes = np.arange(len(starts)) if axes is None else axes
+        steps = np.ones(len(starts), object) if steps is None else steps
+        taken = zip(axes, starts, ends, steps, strict=True)
+        part = {
+            a % rank
+            for a, start, end, step in taken
+            if (start, step) != (0, 1) or not isinstance(end, int) or end < FAR
+        }
+        return set(range(rank)) - part
 
     def _floats(self, node: ir.Node, index: int, count: int) -> np.ndarray | None:
         value = node.inputs[index] if index < len(node.inputs) else None

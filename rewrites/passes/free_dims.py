@@ -18,7 +18,8 @@ node's name and the constant's; sub-graphs and functions that read what has the 
 stand for anything: it is taken to stay where it stands among the other axes, and for the batch the comparison decides.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,11 +52,11 @@ class FreeDims(Pass):
         for name, text in self.dims.items():
             axes = [a for a in asked(model, name, text) if isinstance(dims_of(a.value)[a.axis], int)]
             if axes:
-                size, freeing = axes[0].size, Freeing(edit, name, axes)
+                freeing = Freeing(edit, name, axes)
                 freeing.run()
                 places += len(axes) + len(freeing.cured)
                 if freeing.cured:
-                    self.note(f"{name!r} was {size} in {', '.join(freeing.cured)}")
+                    self.note(f"{name!r} was {freeing.unit} in {', '.join(freeing.cured)}")
         return places
 
 
@@ -103,6 +104,7 @@ class Freeing:
         self.edit = edit
         self.name = name
         self.axes = axes
+        self.unit = axes[0].size
         self.graph = edit.model.graph
         self.batch = all(a.axis == 0 for a in axes)  # its parts do not know of each other
         self.cured: list[str] = []
@@ -170,7 +172,7 @@ class Freeing:
         except Contradiction as fault:
             constants = [f"{v.name!r}" for v in node.inputs if v is not None and self.edit.is_constant(v)]
             by = f", of which {', '.join(constants)} can't be told how to follow" if constants else ""
-            what = f"it does not take another {self.name!r} than {self.axes[0].size}{by}: {fault}"
+            what = f"it does not take another {self.name!r} than {self.unit}{by}: {fault}"
             raise Refused(what, where=label(node)) from None
 
     def hold(self, node: ir.Node) -> None:
@@ -229,7 +231,7 @@ class Freeing:
         if was and out and (move := moves(was, self.grown(source), out)):
             self.move(node, *move)
             return
-        wanted = None if was is None or now is None or out is None else regrouped(was, now, out)
+        wanted = None if was is None or now is None or out is None else regrouped(was, now, out, self.unit)
         if wanted is None or out is None or now is None or was is None:
             raise Refused(
                 f"it can't be told where the {self.name!r} goes in its target {target.name!r}", where=label(node)
@@ -487,32 +489,26 @@ class Freeing:
         for value, axis in self.axes:
             assert value.shape is not None
             value.shape = ir.Shape([self.name if i == axis else d for i, d in enumerate(value.shape)])
-        values = [v for n in self.graph for v in n.outputs if v.shape is not None and self.grown(v)]
-        shapes = {v: dims_of(v) for v in values}
-        for value in values:
-            value.shape = None
-        self.edit.shapes.forget()
-        extents = Extents(self.edit, {})
-        extents.walk()
-        for value, shape in shapes.items():
-            dims = extents.dims(value)
-            grown = self.grown(value)
-            same = dims is not None and len(dims) == len(shape)
-            named = [
-                d if i not in grown else self.name if same and dims[i] == self.name else self._other(value, i)  # type: ignore[index]
-                for i, d in enumerate(shape)
-            ]
-            value.shape = ir.Shape(named)
+        for node in self.graph:
+            for value in node.outputs:
+                if value.shape is not None and (grown := self.grown(value)):
+                    now = self.new.dims(value) or ()
+                    # What was the old size and is the new one, is the dim; both together are no coincidence.
+                    named = [
+                        d if i not in grown else self.name if now[i] == self.unit * RATIO else self._other(value, i)
+                        for i, d in enumerate(dims_of(value))
+                    ]
+                    value.shape = ir.Shape(named)
 
     def _other(self, value: ir.Value, axis: int) -> str:
         """A name for a dim that follows the freed one, and is not it."""
         return f"{self.name}_{value.name}_{axis}"
 
 
-def regrouped(was: Dims, now: Dims, out: Dims) -> tuple[int, ...] | None:
+def regrouped(was: Dims, now: Dims, out: Dims, unit: int) -> Dims | None:
     """The dims that a reshape from `was` to `out` has to give for `now`, so that every element keeps its place.
 
-    None: that can't be told.
+    None: that can't be told. `unit` is the old size of what is freed, which may be part of a longer dim.
     """
     if not all(isinstance(d, int) for d in (*was, *now, *out)) or 0 in (*was, *out):
         return None
@@ -520,11 +516,17 @@ def regrouped(was: Dims, now: Dims, out: Dims) -> tuple[int, ...] | None:
     for axis, (size, grown) in enumerate(zip(was, now, strict=True)):
         if size == grown:
             continue
-        place = home(was, axis, out)
-        if place is None or wanted[place] % size:
+        share = unit if grown == size * RATIO and size % unit == 0 else size
+        place = home(was, axis, out, share)
+        if place is None or wanted[place] % share:
             return None
-        wanted[place] = wanted[place] // size * grown
-    return tuple(wanted) if np.prod(wanted, dtype=object) == np.prod(list(now), dtype=object) else None
+        wanted[place] = wanted[place] // share * (grown * share // size)
+    return tuple(wanted) if product(wanted) == product(now) else None
+
+
+def product(dims: Iterable[int]) -> int:
+    """The number of elements."""
+    return math.prod(dims)
 
 
 def moves(was: Dims, grown: list[int], out: Dims) -> tuple[int, int] | None:
@@ -534,18 +536,22 @@ def moves(was: Dims, grown: list[int], out: Dims) -> tuple[int, int] | None:
     """
     if len(grown) != 1 or was[grown[0]] != 1 or not all(isinstance(d, int) for d in (*was, *out)):
         return None
-    before = int(np.prod(was[: grown[0]], dtype=object))
+    before = product(was[: grown[0]])
     ones = [i for i, d in enumerate(out) if d == 1]
-    if not ones or any(int(np.prod(out[:i], dtype=object)) == before for i in ones):
+    if not ones or any(product(out[:i]) == before for i in ones):
         return None
     return grown[0], ones[0]
 
 
-def home(was: Any, axis: int, out: Any) -> int | None:
-    """The axis of `out` that an axis of `was` comes into, by how many elements lie before it."""
-    before = int(np.prod(was[:axis], dtype=object))
-    size = was[axis]
-    starts = [int(np.prod(out[:i], dtype=object)) for i in range(len(out))]
+def home(was: Dims, axis: int, out: Dims, share: int) -> int | None:
+    """The axis of `out` that the freed dim, `share` long and part of an axis of `was`, comes into."""
+    before, size = product(was[:axis]), was[axis]
+    starts = [product(out[:i]) for i in range(len(out))]
+    if size != share:  # it lies somewhere in there: an axis of its own, else the first that it may be part of
+        inside = [i for i, start in enumerate(starts) if before <= start <= before * size and out[i] % share == 0]
+        own = [i for i in inside if out[i] == share and (share == 1 or starts[i] < before * size)]
+        longer = [i for i in inside if starts[i] < before * size and out[i] > 1]
+        return next(iter(own + longer), None)
     if size > 1:
         for i, start in enumerate(starts):
             if before % start == 0 and out[i] % (before // start * size) == 0:
@@ -554,12 +560,12 @@ def home(was: Any, axis: int, out: Any) -> int | None:
     # One element long, it can come anywhere between its neighbours: rather beside as many ones as before,
     ones = [i for i, start in enumerate(starts) if start == before and out[i] == 1]
     if ones:
-        earlier = sum(1 for i in range(axis) if was[i] == 1 and int(np.prod(was[:i], dtype=object)) == before)
+        earlier = sum(1 for i in range(axis) if was[i] == 1 and product(was[:i]) == before)
         return ones[min(earlier, len(ones) - 1)]
     # else into the axis before, which it then is part of, else into the one after.
     left = [i for i, start in enumerate(starts) if start < before <= start * out[i]]
     right = [i for i, start in enumerate(starts) if start == before]
-    return left[0] if left else right[0] if right else None
+    return next(iter(left + right), None)
 
 
 def resolved(entries: list[Any], dims: Dims) -> Dims | None:
@@ -567,12 +573,12 @@ def resolved(entries: list[Any], dims: Dims) -> Dims | None:
     out = [dims[i] if e == 0 and i < len(dims) else e for i, e in enumerate(entries)]
     if not all(isinstance(e, int) for e in (*out, *dims)):
         return None
-    total, known = int(np.prod(list(dims), dtype=object)), int(np.prod([e for e in out if e != -1], dtype=object))
+    total, known = product(dims), product(e for e in out if e != -1)
     if -1 in out:
         if not known or total % known:
             return None
         out = [total // known if e == -1 else e for e in out]
-    return tuple(out) if int(np.prod(out, dtype=object)) == total else None
+    return tuple(out) if product(out) == total else None
 
 
 def dims_of(value: ir.Value) -> Dims:
