@@ -95,12 +95,10 @@ class UpsampleMode(Pass):
 
 def every(model: ir.Model) -> Iterator[tuple[ir.Node, int]]:
     """Every node, of sub-graphs and functions too, with the version of its operator."""
-    for root, imports in (
-        (model.graph, model.opset_imports),
-        *((f, f.opset_imports) for f in model.functions.values()),
-    ):
+    roots: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for root in roots:
         for node in ir.traversal.RecursiveGraphIterator(root):
-            yield node, imports.get(node.domain, 1)
+            yield node, root.opset_imports.get(node.domain, 1)
 
 
 def names(node: ir.Node) -> list[str]:
