@@ -99,6 +99,25 @@ def test_a_dim_of_an_output_is_tied_where_inference_gives_it(assert_rewrite) -> 
     )
 
 
+def test_what_is_declared_of_an_unknown_operator_is_believed() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17, "acme" : 1]>
+        g (float[N, 4] x) => (float[N, M] y, float[unk__5, 3] z) { y, z = acme.Odd (x) }"""
+    model = from_proto(onnx.parser.parse_model(text))
+    run_pass(model, FixDims(dims={"N": 3}))
+    made = ir.to_proto(model)
+    assert [dims(v) for v in made.graph.output] == [[3, "M"], ["batch", 3]]
+
+
+def test_a_name_that_is_not_so_goes(assert_rewrite) -> None:
+    """torch's exporter names both dims of what it can't tell apart by the axis."""
+    body = "{ y = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (x) }"
+    assert_rewrite(
+        FixDims(),
+        before=f"(float[N, 4, h, w] x) => (float[N, 4, h, w] y) {body}",
+        after=f"(float[N, 4, h, w] x) => (float[N, 4, height, width] y) {body}",
+    )
+
+
 def test_stale_shapes_of_inner_tensors_go(recogniser: onnx.ModelProto) -> None:
     """As ``paddle2onnx.optimize`` leaves a model: -1 and sizes of 1 everywhere, a static output."""
     for dim in recogniser.graph.input[0].type.tensor_type.shape.dim:

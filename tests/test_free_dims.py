@@ -233,6 +233,18 @@ def test_a_recogniser_exported_at_a_fixed_batch(batch: int) -> None:
         np.testing.assert_allclose(net(x), original(x), atol=2e-6)
 
 
+def test_a_width_is_freed() -> None:
+    pytest.importorskip("torch")
+    proto = fixtures.build("crnn")
+    fixed, _ = run_pass(from_proto(proto), FixDims(dims={"width": 100}))
+    made = free(ir.to_proto(fixed), dims={"width": "x.3"})
+    assert dims(made.graph.input[0]) == ["batch", 1, 32, "width"]
+    net, original = Net(made), Net(proto)
+    for shape in ((1, 1, 32, 100), (2, 1, 32, 76), (3, 1, 32, 160)):
+        x = np.random.default_rng(2).standard_normal(shape, np.float32)
+        np.testing.assert_allclose(net(x), original(x), atol=2e-6)
+
+
 @pytest.mark.parametrize("name", ["paddle_dims", "tps"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_undoes_fix_dims(name: str, batch: int) -> None:
@@ -260,6 +272,13 @@ def test_batches_are_compared_with_single_runs(tmp_path: Path) -> None:
         assert result.report.verdict == "equal", str(result.report.verify)
         rows = sorted(p.shapes["x"][0] for p in result.report.verify.probes if p.kind == "batch")
         assert rows == ([2, 3, 5] if batch == 1 else [1, 4, 6, 10])
+
+
+def test_what_can_not_be_compared_is_said(tmp_path: Path) -> None:
+    onnx.save(model("(float[1, 4] x) => (float[1, 4] y) { y = Relu (x) }"), tmp_path / "m.onnx")
+    result = surgery.apply(tmp_path / "m.onnx", ["free-dims:dims=batch=0;width=x.1"], tmp_path / "out.onnx")
+    assert result.ok
+    assert any("was 4 at axis 1: other sizes can't be compared" in note for note in result.report.verify.notes)
 
 
 @pytest.mark.parametrize(

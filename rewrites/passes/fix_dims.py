@@ -233,8 +233,11 @@ class Declared:
         old = was[axis] if was is not None and axis < len(was) else None
         if isinstance(old, int) and old >= 0 and (tied is None or tied.always(value, axis, old)):
             return old
-        if isinstance(old, str) and not numbered(old) and old not in self.renamed and old not in live:
-            return old
+        if isinstance(old, str) and (old in self.renamed or not numbered(old)):
+            # What the exporter says, where nothing that was inferred says otherwise.
+            said = self.renamed.get(old, old)
+            if tied is None or (tied.always(value, axis, said) and (said not in live or tied.could(value, axis, said))):
+                return said
         return fresh(value.name or "y", axis, rank, live)
 
     def inner(self, extents: Extents, inputs: Inputs, *, trusted: bool) -> int:
@@ -293,9 +296,13 @@ class Ties:
         same = [s for s in symbols if all(sizes[s] == dim for sizes, dim in seen)]
         return same[0] if len(same) == 1 else None
 
-    def always(self, value: ir.Value, axis: int, size: int) -> bool:
-        """Whether nothing speaks against a dim being `size` at all sizes."""
-        return all(dim in (size, None) for _, dim in self._seen(value, axis))
+    def always(self, value: ir.Value, axis: int, size: Dim) -> bool:
+        """Whether nothing speaks against a dim being `size` at all sizes; nothing does where that is a name."""
+        return isinstance(size, str) or all(dim in (size, None) for _, dim in self._seen(value, axis))
+
+    def could(self, value: ir.Value, axis: int, symbol: Dim) -> bool:
+        """Whether nothing speaks against a dim being that of an input."""
+        return all(dim in (sizes.get(str(symbol)), None) for sizes, dim in self._seen(value, axis))
 
 
 def fold(edit: Edit, extents: Extents) -> int:
