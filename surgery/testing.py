@@ -176,7 +176,7 @@ class _Pair:
         stack = [(a, b)]
         while stack:
             a, b = stack.pop()
-            if self.same.get(a) == b:
+            if self.same.get(a) == b or not (a or b):  # an input that is left out of both
                 continue
             if a in self.same:
                 return f"{a!r} stands for {self.same[a]!r} and for {b!r}"

@@ -16,7 +16,7 @@ negative dim or ``?`` in ways of their own. Paddle2ONNX up to 1.3 writes both, a
 ``python -m paddle2onnx.optimize --input_shape_dict`` writes -1 as a number, keeps stale shapes, with which ONNX Runtime
 fails ("Shape mismatch attempting to re-use buffer"), and drops shapes of outputs that onnx's checker asks for.
 Numbers: constants are folded by ONNX Runtime, with the kernels that would compute them. What reads one may round
-otherwise: a constant matrix is packed beforehand (rare at batch 1: 9e-7, with optimisation off).
+otherwise: a constant matrix, say, is packed beforehand.
 Refuses: dims that a node can't take, by its name; a dim that is already another number; two wishes for one dim.
 What nodes make of dims is onnx's shape inference, node by node, with symbols. Where that loses an output's dim
 (convolutions compute heights), it is tied to a dim of an input if inference at several unlike sizes gives that dim

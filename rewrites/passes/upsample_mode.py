@@ -10,8 +10,8 @@ not the other (ncnn: nearest with asymmetric and floor alone; ATC: no cubic). mm
 nearest into their code, where no option reaches it (mmocr 1.0.1, FPEM._upsample_add, FPNC, FPNF).
 Numbers: results change on purpose, and are those of torch.nn.functional.interpolate in the other mode: nearest reads
 the pixel floor(i * scale) (asymmetric, floor); linear and cubic sample between the middles of pixels (half_pixel), or
-with align_corners between those of the first and last. To switch the mode alone is as wrong as not to switch: on PANet
-0.9e-3 against 1.1e-3, and 7e-8 with the coordinates. Cubic has torch's kernel, a = -0.75.
+with align_corners between those of the first and last. To switch the mode alone is about as wrong as not to switch.
+Cubic has torch's kernel, a = -0.75.
 Refuses: nothing. It leaves, and says so: what crops or smooths (tf_crop_and_resize, antialias), whole numbers, which
 are not to be interpolated, cubic where there are not four axes, and Resize and Upsample below opset 11 where what is
 asked can't be said there: they have nearest, and linear with coordinates that torch does not have.
