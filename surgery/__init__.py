@@ -13,16 +13,24 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from surgery import deferred
+
 if TYPE_CHECKING:
     from surgery.authoring import Pass
+    from surgery.clean import drop_dead, tidy
     from surgery.contract import Changes, Close, Exact
     from surgery.edit import Edit
     from surgery.engine import Result, apply
     from surgery.equivalence import verify
     from surgery.errors import BadInput, Missing, Refused, SurgeryError
     from surgery.extents import Contradiction, Extents
+    from surgery.lookup import find_nodes, find_tensor, missing
     from surgery.model import load, save
+    from surgery.nested import graphs
+    from surgery.optimizers import optimize
     from surgery.report import Report, Verification
+    from surgery.targets.check import check
+    from surgery.targets.finding import Finding
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,6 +41,7 @@ __all__ = [
     "Edit",
     "Exact",
     "Extents",
+    "Finding",
     "Missing",
     "Pass",
     "Refused",
@@ -41,21 +50,37 @@ __all__ = [
     "SurgeryError",
     "Verification",
     "apply",
+    "check",
+    "drop_dead",
+    "find_nodes",
+    "find_tensor",
+    "graphs",
     "load",
+    "missing",
+    "optimize",
     "save",
+    "tidy",
     "verify",
 ]
 
+deferred.install()
+
 _HOMES = {
     "Pass": "authoring",
+    **dict.fromkeys(("drop_dead", "tidy"), "clean"),
     **dict.fromkeys(("Changes", "Close", "Exact"), "contract"),
     "Edit": "edit",
     **dict.fromkeys(("Result", "apply"), "engine"),
     "verify": "equivalence",
     **dict.fromkeys(("Contradiction", "Extents"), "extents"),
     **dict.fromkeys(("BadInput", "Missing", "Refused", "SurgeryError"), "errors"),
+    **dict.fromkeys(("find_nodes", "find_tensor", "missing"), "lookup"),
     **dict.fromkeys(("load", "save"), "model"),
+    "graphs": "nested",
+    "optimize": "optimizers",
     **dict.fromkeys(("Report", "Verification"), "report"),
+    "check": "targets.check",
+    "Finding": "targets.finding",
 }
 
 

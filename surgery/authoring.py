@@ -17,7 +17,7 @@ import typing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from surgery.contract import INTERFACE, Changes, Close, Contract, Exact
-from surgery.errors import BadInput, Refused
+from surgery.errors import BadInput, Refused, nearest
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -58,12 +58,19 @@ class Pass:
         fields = self.fields()
         for name, value in options.items():
             if name not in fields:
-                has = f"it has {', '.join(fields)}" if fields else "it has none"
+                has = f"{nearest(name, fields)}it has {', '.join(fields)}" if fields else "it has none"
                 raise BadInput(f"pass {self.name!r} has no option {name!r}", cure=has)
-            setattr(self, name, check(value, fields[name], f"option {name!r} of pass {self.name!r}"))
+            try:
+                setattr(self, name, check(value, fields[name], f"option {name!r} of pass {self.name!r}"))
+            except BadInput as error:
+                error.cure = error.cure or f"'surgery show {self.name}' says what it can be"
+                raise
         for name in fields:
             if not hasattr(self, name):
-                raise BadInput(f"pass {self.name!r} needs option {name!r}")
+                raise BadInput(
+                    f"pass {self.name!r} needs option {name!r}",
+                    cure=f"write {self.name}:{name}=..., or {name}= in Python",
+                )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -105,6 +112,11 @@ class Pass:
         """What was noted since this was last asked."""
         notes: list[str] = self.__dict__.pop("_notes", [])
         return notes
+
+    @property
+    def given(self) -> list[str]:
+        """The names of the options that were set, in the order of the fields."""
+        return [name for name in self.fields() if name in vars(self)]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.options.items())})"

@@ -84,8 +84,8 @@ def read_contents(path: str | os.PathLike[str], pattern: str | None = None) -> C
 
     Args:
         path: the model file.
-        pattern: nodes to describe: a name of a node or an output, or an operator; ``*``, ``?``
-            and ``[...]`` as in names of files.
+        pattern: nodes to describe: a part of the name of a node or an output, or of an operator, in
+            capitals or not; with ``*``, ``?`` or ``[...]``, as in names of files, the whole of it.
 
     Raises:
         BadInput: the file can't be read, or is no model.
@@ -133,10 +133,11 @@ def _nodes(proto: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, list[str]]]
 
 
 def _find(proto: onnx.ModelProto, pattern: str) -> Iterator[Node]:
-    matches = re.compile(fnmatch.translate(pattern)).match
+    plain = pattern.lower()
+    globs = re.compile(fnmatch.translate(plain)).match if set("*?[") & set(plain) else None
     for node, inside in _nodes(proto):
         names = (node.name, node.op_type, _operator(node), *node.output)
-        if any(name == pattern or matches(name) for name in names if name):
+        if any(globs(name) or name == plain if globs else plain in name for name in map(str.lower, names) if name):
             attributes = {a.name: _attribute(a) for a in node.attribute}
             yield Node(node.name, _operator(node), list(node.input), list(node.output), attributes, inside)
 

@@ -2,21 +2,27 @@
 
 A `Draft` is a hidden folder beside its target, on the same file system. What is written there
 becomes the target by a rename, which the system does at once. Whenever the process ends,
-the target is the old model or the new one, and what may be left over is the hidden folder.
+the target is the old model or the new one, and what may be left over is the hidden folder, which a
+later draft in the same place removes.
 The model's rename comes last: by then its data files are in place, under names of their own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from surgery.errors import BadInput
+
+_PREFIX, _SUFFIX = ".surgery-", ".partial"
+_STALE = 3600.0  # seconds; a draft of a process that lives has its lock, where the file system has locks
 
 
 class Draft:
@@ -40,9 +46,16 @@ class Draft:
         with writable(target):
             self._real = Path(os.path.realpath(target))
             self._mode = _mode(self._real)
-            self._folder = Path(tempfile.mkdtemp(prefix=".surgery-", suffix=".partial", dir=self._real.parent))
+            _clean(self._real.parent)
+            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=self._real.parent))
         self.path = self._folder / target.name
         self._data: list[str] = []
+        self._lock: int | None = None
+        try:
+            self._lock = _lock(self._folder)
+        except BaseException:
+            self.discard()
+            raise
 
     def data(self, name: str) -> Path:
         """Where to write the data file `name`, a path relative to the model; it is put in place with it.
@@ -60,6 +73,11 @@ class Draft:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._data.append(name)
         return path
+
+    @property
+    def placed(self) -> list[str]:
+        """The data files of the model, as they are named once it is in place."""
+        return [str(self.target.parent / name) for name in self._data]
 
     def commit(self) -> Path:
         """Put the model in place; from here on it is the model."""
@@ -83,6 +101,9 @@ class Draft:
     def discard(self) -> None:
         """Leave nothing behind."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _place(self, source: Path, path: Path) -> None:
         if self._mode is not None:
@@ -96,13 +117,40 @@ class Draft:
         self.discard()
 
 
+def _lock(folder: Path) -> int | None:
+    """Hold the folder for this process, as long as it lives; None if another one has it."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # or the file system has no locks
+        os.close(held)
+        return None
+    return held
+
+
+def _clean(parent: Path) -> None:
+    """Remove what processes left that were killed: of an hour ago or more, and held by nobody."""
+    for folder in parent.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with contextlib.suppress(OSError):  # it is another's, or went just now
+            if time.time() - folder.stat().st_mtime < _STALE:
+                continue
+            held = _lock(folder)
+            if held is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(held)
+
+
 @contextlib.contextmanager
 def writable(target: Path) -> Iterator[None]:
     """Say of `target` what the system says of writing it."""
     try:
         yield
     except OSError as error:
-        raise BadInput(f"can't be written: {error.strerror or error}", where=str(target)) from error
+        raise BadInput(
+            f"can't be written: {error.strerror or error}",
+            where=str(target),
+            cure="name a file in a folder that is there, that you may write to and that has room",
+        ) from error
 
 
 def _mode(path: Path) -> int | None:

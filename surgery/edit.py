@@ -21,8 +21,8 @@ import onnx_ir as ir
 
 from surgery import fold
 from surgery.errors import BadInput
-from surgery.model import graphs
-from surgery.order import inner, read
+from surgery.nested import graphs, inner
+from surgery.order import read
 from surgery.shapes import Shapes
 
 if TYPE_CHECKING:
@@ -363,11 +363,11 @@ class Edit:
         value = None
         for one in _values(self.model):
             if one.name == new != old:
-                raise BadInput(f"the name {new!r} is taken")
+                raise BadInput(f"the name {new!r} is taken", cure="take another, as `unique` gives one")
             if one.name == old and value is None:
                 value = one
         if value is None:
-            raise BadInput(f"there is no tensor {old!r}")
+            raise BadInput(f"there is no tensor {old!r}", cure="'surgery inspect MODEL --node' finds names")
         ir.convenience.rename_values([value], [new])
         if self._names is not None:
             self._names.add(new)
@@ -430,7 +430,9 @@ def _names(model: ir.Model) -> set[str]:
         names.update(v.name or "" for v in graph.inputs)
         names.update(graph.initializers)
         for node in graph:
-            names.update(_names_of(node))
+            names.add(node.name or "")
+            for value in node.outputs:
+                names.add(value.name or "")
     names.discard("")
     return names
 

@@ -8,6 +8,7 @@ it was found to hold what the passes promise.
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +71,7 @@ def apply(
         verify: "full" (sites and model), "model", "sites" or "none".
         allow_unverified: keep a result that could be neither proven nor disproven.
         dry_run: say what would match; nothing is changed or written.
-        force: allow `output` to be the model's own file.
+        force: allow `output` to be the model's own file, or one that is no model.
         must_match: a pass that matches nothing is a negative verdict.
         provenance: write what was done into the model's metadata, see `surgery.provenance`.
         progress: called with a line of text when a step begins.
@@ -87,12 +88,10 @@ def apply(
     started = time.perf_counter()
     if verify not in ("full", "model", "sites", "none"):
         raise BadInput(f"there is no verification {verify!r}", cure="there is: full, model, sites, none")
-    given = path = Path(model) if isinstance(model, (str, Path)) else None
+    given = path = _path(model)
     target = None if output is None else Path(output)
-    if path is not None and target is not None and _same_file(path, target) and not force:
-        raise BadInput("the output is the model itself", where=str(target), cure="name another file, or use --force")
-    if isinstance(passes, str):
-        raise BadInput("passes are a list", cure=f"[{passes!r}]")
+    if target is not None:
+        _check_output(str(output), path, force)
     verified = verify != "none" and not dry_run
 
     with contextlib.ExitStack() as stack:
@@ -106,7 +105,7 @@ def apply(
             # The model in memory is about to be edited; the child needs it as it is now.
             path = _spill(stack, subject)
             verifier = _start(stack, path, how, progress)
-        report = Report(model=str(model) if isinstance(model, (str, Path)) else "<memory>")
+        report = Report(model="<memory>" if given is None else str(given))
         report.nodes["before"] = before
         for one in chosen:
             progress(one.name)
@@ -139,17 +138,56 @@ def apply(
             history.give(subject.metadata_props, noted, None if made is None else made.path)
         if keep and target is not None:
             if made is None:
-                made = stack.enter_context(_unchanged(model, subject, target))
+                made = stack.enter_context(_unchanged(given, subject, target))
             report.output = str(made.commit())
+            report.data = made.placed
     # The child has ended by now, so its memory is known, too.
     report.seconds = time.perf_counter() - started
     report.peak_bytes = max(peak_memory(), 0 if verifier is None else verifier.peak_bytes)
     return Result(subject if keep else None, report)
 
 
+def _path(model: Any) -> Path | None:
+    """Where the model is, if it is given by that; else None.
+
+    Raises:
+        BadInput: it is no model.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        return Path(model)
+    import onnx
+    import onnx_ir as ir
+
+    if not isinstance(model, (ir.Model, onnx.ModelProto)):
+        raise BadInput(f"{model!r} is no model", cure="give a path, an onnx_ir.Model or an onnx.ModelProto")
+    return None
+
+
+def _check_output(output: str, model: Path | None, force: bool) -> None:
+    """Refuse to write where it can't be meant."""
+    target = Path(output)
+    if output == "-":
+        raise BadInput("a model is not written to the standard output", cure="name a file")
+    if output.endswith(os.sep) or target.is_dir():
+        name = "model.surgery.onnx" if model is None else f"{model.name.removesuffix('.onnx')}.surgery.onnx"
+        raise BadInput("the output is a folder", where=output, cure=f"name a file in it: {target / name}")
+    if force:
+        return
+    from surgery.reading import is_model
+
+    if model is not None and _same_file(model, target):
+        raise BadInput("the output is the model itself", where=output, cure="name another file, or use --force")
+    if target.is_file() and target.stat().st_size and not is_model(target):
+        raise BadInput(
+            "the output is there already and is no ONNX model",
+            where=output,
+            cure="name another file, or use --force to replace it",
+        )
+
+
 def count_nodes(model: ir.Model) -> int:
     """The nodes of the main graph, its sub-graphs, and functions."""
-    from surgery.model import graphs
+    from surgery.nested import graphs
 
     return sum(len(graph) for graph in graphs(model))
 
@@ -210,7 +248,7 @@ def _open(model: str | Path | ir.Model | onnx.ModelProto) -> tuple[ir.Model, int
 
     from surgery.model import from_proto, load
 
-    if isinstance(model, (str, Path)):
+    if isinstance(model, (str, os.PathLike)):
         subject = load(model)
     elif isinstance(model, ir.Model):
         subject = model
@@ -236,11 +274,11 @@ def _draft(stack: contextlib.ExitStack, model: ir.Model, target: Path | None) ->
         yield made
 
 
-def _unchanged(given: Any, model: ir.Model, target: Path) -> Draft:
+def _unchanged(given: Path | None, model: ir.Model, target: Path) -> Draft:
     """Nothing matched: the file as it was read, or the model as it is in memory."""
     from surgery.model import copy_draft, draft
 
-    return copy_draft(model, target) if isinstance(given, (str, Path)) else draft(model, target)
+    return draft(model, target) if given is None else copy_draft(model, target)
 
 
 def _same_file(one: Path, other: Path) -> bool:

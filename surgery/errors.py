@@ -10,6 +10,8 @@ Every message says what was wrong, where it was, and what to do about it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class SurgeryError(Exception):
     """An error that the user is to read.
@@ -49,3 +51,12 @@ class Missing(SurgeryError):
     """A tool, an extra or a backend is not installed, or failed (exit status 4)."""
 
     status = 4
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The beginning of a cure, ``did you mean 'gridsample'? ``; nothing if none of the names is like `name`."""
+    import difflib  # only where something went wrong
+
+    plain = {one.lower().replace("_", "-"): one for one in known}
+    close = difflib.get_close_matches(name.lower().replace("_", "-"), plain, 1)
+    return f"did you mean {plain[close[0]]!r}? " if close else ""

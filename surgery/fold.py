@@ -73,7 +73,15 @@ def evaluate(
     if types is None:
         return None
     if len(nodes) > 1 and any(kind[1] is None for kind in types.values()):
-        return _one_by_one(nodes, given, wanted, opset, ir_version)
+        known = dict(given)  # one by one: the inputs of a node then tell how large its outputs will be
+        for node in nodes:
+            outputs = [v for v in node.outputs if v.name]
+            inputs = {v: known[v] for v in node.inputs if v is not None}
+            results = evaluate([node], inputs, outputs, opset, ir_version)
+            if results is None:
+                return None
+            known |= {v: ir.tensor(array) for v, array in zip(outputs, results, strict=True)}
+        return [known[v].numpy() for v in wanted]
     if any(size is not None and size > MOST_ELEMENTS for _, size in types.values()):
         return None
     results = _run(model)
@@ -85,25 +93,6 @@ def evaluate(
         if not isinstance(result, np.ndarray) or helper.np_dtype_to_tensor_dtype(result.dtype) != element:
             return None
     return results
-
-
-def _one_by_one(
-    nodes: Sequence[ir.Node],
-    given: Mapping[ir.Value, ir.TensorProtocol],
-    wanted: Sequence[ir.Value],
-    opset: int,
-    ir_version: int,
-) -> list[np.ndarray] | None:
-    """Run each node by itself: its inputs then tell how large its outputs will be."""
-    known = dict(given)
-    for node in nodes:
-        inputs = {v: known[v] for v in node.inputs if v is not None}
-        outputs = [v for v in node.outputs if v.name]
-        results = evaluate([node], inputs, outputs, opset, ir_version)
-        if results is None:
-            return None
-        known |= {v: ir.tensor(array) for v, array in zip(outputs, results, strict=True)}
-    return [known[v].numpy() for v in wanted]
 
 
 def _model(

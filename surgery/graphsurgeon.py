@@ -44,7 +44,7 @@ def run(model: ir.Model, apply: Callable[[Any], int]) -> tuple[ir.Model, int]:
         graph = gs.import_onnx(before)
     except Exception as error:  # of its own, and of protobuf
         raise Refused(f"onnx-graphsurgeon does not read this model: {type(error).__name__}: {error}") from error
-    places = int(apply(graph))
+    places = apply(graph)
     if not places:
         return model, 0
     after = gs.export_onnx(graph)

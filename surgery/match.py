@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 
-from surgery.views import Skip, Value, attribute, defaults
+from surgery.views import Skip, Value, attribute, defaults, label
 
 if TYPE_CHECKING:
     from surgery.edit import Edit
@@ -207,7 +207,7 @@ class Finder:
         """The match in which `node` is the anchor; a `Skip` with the reason if it is a near miss."""
         self._deepest, self._why = 0, ""
         for found in self._search([(anchor, node)], _Found()):
-            why = self._reader_outside(found) or self._way_round(found)
+            why = self._absent(found) or self._reader_outside(found) or self._way_round(found)
             if not why:
                 return Match(self._pattern, found, self._edit, self._opsets)
             self._note(len(found.nodes) + 1, why)
@@ -224,11 +224,12 @@ class Finder:
                 yield from self._search(rest, found)
             return
         if (node.op_type, node.domain) != (step.op_type, step.domain):
-            self._note(len(found.nodes), f"{_name(node)} is a {node.op_type}, where the pattern has {step.op_type}")
+            self._note(len(found.nodes), f"{label(node)} is a {node.op_type}, where the pattern has {step.op_type}")
             return
         why = self._unlike(step, node)
         if why:
-            self._note(len(found.nodes) + 1, f"{_name(node)}: {why}")
+            # The operator is there and is set otherwise: of the first node, too, that is a near miss.
+            self._note(len(found.nodes) + 2, f"{label(node)}: {why}")
             return
         for operands in self._orders(step, node):
             trial = found.copy()
@@ -289,7 +290,7 @@ class Finder:
         self, step: Step, operands: Sequence[ir.Value | None], node: ir.Node, found: _Found
     ) -> list[tuple[Step, ir.Node]] | None:
         """Note what stands for what; the nodes to look at next, or None if it does not fit."""
-        name = _name(node)
+        name = label(node)
         for given in step.outputs:
             value = node.outputs[given.index] if given.index < len(node.outputs) else None
             if found.values.setdefault(given, value) is not value:
@@ -301,7 +302,8 @@ class Finder:
             if isinstance(slot, np.ndarray):
                 tensor = None if value is None else self._edit.tensor(value)
                 if value is None or tensor is None or not _same_constant(slot, tensor):
-                    self._note(len(found.nodes), f"{name}: input {i} is not the constant {_short(slot.tolist())}")
+                    why = f"{name}: input {i} is not the constant {_short(slot.tolist())}"
+                    self._note(len(found.nodes) + (tensor is not None), why)
                     return None
                 if len(tensor.shape) > slot.ndim and self._widens(node, value, len(tensor.shape)):
                     self._note(
@@ -338,6 +340,14 @@ class Finder:
         if depth > self._deepest or (depth == self._deepest and not self._why):
             self._deepest, self._why = depth, why
 
+    def _absent(self, found: _Found) -> str:
+        """Whether a node leaves out an output that the pattern gives."""
+        for slot in self._pattern.outputs:
+            value = found.values[slot]
+            if (value is None or not value.name) and slot.node is not None:
+                return f"{label(found.nodes[slot.node])}: output {slot.index}, which the pattern gives, is absent"
+        return ""
+
     def _reader_outside(self, found: _Found) -> str:
         inside, given = set(found.nodes.values()), set(self._pattern.outputs)
         for step in self._pattern.steps:
@@ -359,10 +369,6 @@ class Finder:
             return ""
         node = self._order.between(found.nodes.values())
         return "" if node is None else f"{node.name or node.op_type!r} lies between two nodes of the pattern"
-
-
-def _name(node: ir.Node) -> str:
-    return node.name or node.outputs[0].name or node.op_type
 
 
 def _known(value: ir.Value | None) -> ir.Value:

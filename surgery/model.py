@@ -13,14 +13,13 @@ import gc
 import hashlib
 import itertools
 import logging
+import operator
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import EncodeError
@@ -28,13 +27,13 @@ from google.protobuf.message import EncodeError
 from surgery import losses, wire
 from surgery.draft import Draft, writable
 from surgery.errors import BadInput
-from surgery.losses import subgraphs
-from surgery.reading import Mapped, Origin, data_file, open_model, open_proto
-from surgery.sound import proto_tensors, quoted
-
-Put = Callable[[Any], None]  # puts another tensor in the place of one
+from surgery.nested import subgraphs
+from surgery.reading import Origin, data_file, open_model, open_proto
+from surgery.sound import proto_tensors
+from surgery.weights import Bulk, Put, inline, is_bulk, reference, tensors
 
 _LIMIT = 2**31 - 1  # protobuf's bound on one message
+_HEADERS = 9  # bytes around the data of a large weight: a tag, and the lengths of what it lies in
 _ALIGN = 64  # bytes; a cache line, so that a runtime can use a mapped weight in place
 _META = "surgery.origin"
 
@@ -78,7 +77,7 @@ def _load(proto: onnx.ModelProto, origin: Origin) -> ir.Model:
             _sort(model)
         except (ir.serde.SerdeError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise BadInput(f"the graph is not sound: {_root(error)}", where=where) from error
-        for put, tensor in _tensors(model):
+        for put, tensor in tensors(model):
             if isinstance(tensor, ir.ExternalTensor):
                 put(_view(tensor, origin))
     for opsets in (model.opset_imports, *(f.opset_imports for f in model.functions.values())):
@@ -90,18 +89,16 @@ def _load(proto: onnx.ModelProto, origin: Origin) -> ir.Model:
     return model
 
 
-def graphs(model: ir.Model) -> Iterator[ir.Graph]:
-    """The main graph, the bodies of functions, and every sub-graph within, outermost first."""
-    for root in (model.graph, *(f.graph for f in model.functions.values())):
-        yield from _within(root)
-
-
-def _within(graph: ir.Graph) -> Iterator[ir.Graph]:
-    yield graph
-    for node in graph:
-        if node.attributes:
-            for inner in subgraphs(node):
-                yield from _within(inner)
+def adopt(model: ir.Model, other: ir.Model) -> None:
+    """Let `model` become what `other` is, which is not to be used any more; weights stay where they are."""
+    model.graph = other.graph
+    model.ir_version = other.ir_version
+    model.functions.clear()
+    model.functions.update(other.functions)
+    ours, theirs = model.meta.get(_META), other.meta.get(_META)
+    if theirs is not None:
+        # Whether weights lay in files of their own is the model's to say.
+        model.meta[_META] = Origin(theirs.path, theirs.model, theirs.data if ours is None else ours.data | theirs.data)
 
 
 def skeleton(model: ir.Model) -> onnx.ModelProto:
@@ -111,6 +108,33 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
     """
     proto, _ = _serialize(model, "elsewhere", typed=True)
     return proto
+
+
+class Imprint:
+    """What tells whether a model was edited since: all of its graph, and which large weights it has."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._digest, self._weights = self._of(model)
+
+    def fits(self, model: ir.Model) -> bool:
+        """Whether `model` is as it was; a large weight that was written to in place goes unnoticed."""
+        digest, weights = self._of(model)
+        return digest == self._digest and all(map(operator.is_, weights, self._weights))
+
+    @staticmethod
+    def _of(model: ir.Model) -> tuple[bytes, list[ir.TensorProtocol]]:
+        proto, weights = _serialize(model, "elsewhere", typed=True)
+        return hashlib.sha256(proto.SerializeToString(deterministic=True)).digest(), weights
+
+
+def size(model: ir.Model) -> int:
+    """The bytes that `save` would write, to within some for each large weight."""
+    proto, weights = _serialize(model, "")
+    losses.mend(model, proto)
+    for tensor, _ in proto_tensors(proto):
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+    return int(proto.ByteSize()) + sum(_HEADERS + weight.nbytes for weight in weights)
 
 
 def save(model: ir.Model, path: str | os.PathLike[str]) -> Path:
@@ -140,12 +164,12 @@ def draft(model: ir.Model, target: Path) -> Draft:
     origin: Origin | None = model.meta.get(_META)
     token = secrets.token_hex(16)
     try:
-        proto, tensors = _serialize(model, token)
+        proto, large = _serialize(model, token)
     except BadInput as error:
         error.where = str(target)
         raise
     losses.mend(model, proto)
-    weights = [_Bulk(tensor, origin) for tensor in tensors]
+    weights = [Bulk(tensor, origin) for tensor in large]
     # A reference takes more room than the header of the weight that comes in its place.
     size = proto.ByteSize() + sum(map(len, weights))
     made = Draft(target)
@@ -249,97 +273,6 @@ def _view(tensor: ir.ExternalTensor, origin: Origin) -> ir.TensorProtocol:
 # ---------------------------------------------------------------------------- writing
 
 
-class _Bulk:
-    """The bytes of one weight, copied from its file where it lies in one."""
-
-    def __init__(self, tensor: ir.TensorProtocol, origin: Origin | None) -> None:
-        self._tensor = tensor
-        self._origin = origin
-
-    def __len__(self) -> int:
-        return self._tensor.nbytes
-
-    def chunks(self) -> Iterator[bytes | memoryview]:
-        try:
-            array = self._array()
-            inline = self._tensor.tobytes() if array is None else b""
-        except OSError as error:  # of a tensor that others have mapped
-            raise BadInput(
-                f"the data of tensor {quoted(self._tensor.name or '')} can't be read: {error.strerror or error}"
-            ) from error
-        if array is None:
-            yield inline
-            return
-        found = self._place()
-        if found is None:
-            yield array.reshape(-1).view(np.uint8).data
-        else:
-            mapped, at = found
-            yield from mapped.chunks(at, len(self))
-
-    def copy(self, file: BinaryIO) -> None:
-        found = self._place()
-        if found is None:
-            file.writelines(self.chunks())
-        else:
-            mapped, at = found
-            mapped.copy(at, len(self), file)
-
-    def _place(self) -> tuple[Mapped, int] | None:
-        """The file of the model's origin that the weight lies in, and where."""
-        array = self._array() if self._origin else None
-        if self._origin is not None and array is not None:
-            for mapped in self._origin.files:
-                at = mapped.offset(array)
-                if at is not None:
-                    return mapped, at
-        return None
-
-    def _array(self) -> np.ndarray | None:
-        """The weight as an array that has its bytes, if there is one without a copy."""
-        if isinstance(self._tensor, ir.PackedTensor):
-            array = self._tensor.raw
-        elif self._tensor.dtype.bitwidth >= 8 and not isinstance(self._tensor, ir.TensorProtoTensor):
-            array = self._tensor.numpy()
-        else:
-            return None
-        if not isinstance(array, np.ndarray) or array.dtype.byteorder == ">":
-            return None
-        return array if array.flags.c_contiguous and array.nbytes == len(self) else None
-
-
-def _tensors(model: ir.Model) -> Iterator[tuple[Put, ir.TensorProtocol]]:
-    """Every stored tensor, with what puts another one in its place."""
-    for graph in graphs(model):
-        for value in graph.initializers.values():
-            if value.const_value is not None:
-                yield partial(setattr, value, "const_value"), value.const_value
-        for node in graph:
-            if node.attributes:
-                yield from _tensors_of(node.attributes)
-    for function in model.functions.values():
-        yield from _tensors_of(function.attributes)
-
-
-def _tensors_of(attributes: Any) -> Iterator[tuple[Put, ir.TensorProtocol]]:
-    for name, attribute in attributes.items():
-        kind = attribute.type.value
-        if kind == onnx.AttributeProto.TENSOR and not attribute.is_ref():
-            yield partial(_put, attributes, name, None), attribute.value
-        elif kind == onnx.AttributeProto.TENSORS and not attribute.is_ref():
-            for i, tensor in enumerate(attribute.value):
-                yield partial(_put, attributes, name, i), tensor
-
-
-def _put(attributes: Any, name: str, index: int | None, tensor: Any) -> None:
-    old = attributes[name]
-    if index is None:
-        attributes[name] = ir.AttrTensor(name, tensor, old.doc_string)
-    else:
-        several = [*old.value[:index], tensor, *old.value[index + 1 :]]
-        attributes[name] = ir.AttrTensors(name, several, old.doc_string)
-
-
 def _serialize(model: ir.Model, location: str, typed: bool = False) -> tuple[onnx.ModelProto, list[ir.TensorProtocol]]:
     """The model as onnx-ir writes it, and its large weights.
 
@@ -350,15 +283,15 @@ def _serialize(model: ir.Model, location: str, typed: bool = False) -> tuple[onn
     replaced: list[tuple[Put, ir.TensorProtocol]] = []
     with without_gc():
         try:
-            for put, tensor in list(_tensors(model)):
+            for put, tensor in list(tensors(model)):
                 raw = tensor.raw if isinstance(tensor, ir.TensorProtoTensor) else None
-                if _is_bulk(tensor) and (typed or raw is None or raw.HasField("raw_data")):
+                if is_bulk(tensor) and (typed or raw is None or raw.HasField("raw_data")):
                     replaced.append((put, tensor))
-                    put(_reference(tensor, location, len(weights)))
+                    put(reference(tensor, location, len(weights)))
                     weights.append(tensor)
                 elif (raw is not None and raw.metadata_props) or isinstance(tensor, ir.ExternalTensor):
                     replaced.append((put, tensor))
-                    put(_inline(tensor))
+                    put(inline(tensor))
             return ir.to_proto(model), weights
         except (ir.serde.SerdeError, EncodeError, ValueError, TypeError) as error:
             raise BadInput(f"the model can't be written: {_root(error)}") from error
@@ -367,39 +300,7 @@ def _serialize(model: ir.Model, location: str, typed: bool = False) -> tuple[onn
                 put(tensor)
 
 
-def _is_bulk(tensor: ir.TensorProtocol) -> bool:
-    # Strings have no bytes that could be referred to.
-    return tensor.dtype.value != onnx.TensorProto.STRING and tensor.nbytes >= wire.LARGE
-
-
-def _reference(tensor: ir.TensorProtocol, location: str, number: int) -> ir.ExternalTensor:
-    return ir.ExternalTensor(
-        location,
-        number,
-        tensor.nbytes,
-        tensor.dtype,
-        shape=ir.Shape(tensor.shape.numpy()),
-        name=tensor.name or "",
-        doc_string=tensor.doc_string,
-        metadata_props=dict(tensor.metadata_props),
-    )
-
-
-def _inline(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
-    """A small tensor as onnx-ir writes it well: data of its own, and metadata not twice."""
-    proto = onnx.TensorProto(name=tensor.name or "", doc_string=tensor.doc_string or "", data_type=tensor.dtype.value)
-    if isinstance(tensor, ir.TensorProtoTensor):
-        proto.CopyFrom(tensor.raw)
-        del proto.metadata_props[:]
-    else:
-        proto.dims.extend(tensor.shape.numpy())
-        proto.raw_data = tensor.tobytes()
-    made = ir.TensorProtoTensor(proto)
-    made.metadata_props.update(tensor.metadata_props)
-    return made
-
-
-def _write_data(weights: list[_Bulk], made: Draft) -> tuple[str, list[int]]:
+def _write_data(weights: list[Bulk], made: Draft) -> tuple[str, list[int]]:
     """Write the data file; its name, and the offset of every weight."""
     digest, offsets, at = hashlib.sha256(), [], 0
     path = made.path.with_name("data")
@@ -447,11 +348,18 @@ def _holds(path: Path, chunks: Iterator[bytes | memoryview]) -> bool:
 
 @contextlib.contextmanager
 def without_gc() -> Iterator[None]:
-    """Without the cyclic collector: a large graph is made in half the time (measured, 100,000 nodes)."""
+    """Without the cyclic collector: a large graph is made in half the time (measured, 100,000 nodes).
+
+    What was made meanwhile counts as old afterwards. Else the collector, enabled again, would at
+    once walk through all of it, a graph that is in use: another eighth of the time.
+    """
     was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was:
+            if not gc.get_freeze_count():  # those that a caller has frozen are to stay so
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

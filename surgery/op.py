@@ -16,9 +16,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from surgery import fold, spelling
+from surgery import fold, schemas, spelling
 from surgery.errors import Refused
-from surgery.views import Skip, Value
+from surgery.views import Skip, Value, label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -42,7 +42,7 @@ class Op:
         self._opsets = opsets
         self._edit = edit
         self._at = at
-        self._base = at.name or (at.outputs[0].name if at.outputs else "") or at.op_type
+        self._base = label(at)
         self._nodes: list[ir.Node] = []
 
     def __getattr__(self, op_type: str) -> Callable[..., Any]:
@@ -75,10 +75,10 @@ class Op:
         if domain:
             values = [self._value(x, None) for x in inputs]
             return self.emit(op_type, values, attributes, count or 1, domain)
-        newest = spelling.schema(op_type, None)
+        newest = schemas.schema(op_type, None)
         if newest is None or newest.deprecated:
             raise TypeError(f"there is no standard operator {op_type!r}")
-        known = spelling.kinds(op_type, None)
+        known = schemas.kinds(op_type, None)
         unknown = sorted(attributes.keys() - known.keys())
         if unknown:
             has = ", ".join(sorted(known)) or "none"
@@ -89,7 +89,7 @@ class Op:
             )
         values = self._operands(newest, op_type, inputs)
         if count is None:
-            count = attributes.get("num_outputs") or spelling.outputs(op_type)
+            count = attributes.get("num_outputs") or schemas.outputs(op_type)
             if op_type == "Split" and len(values) > 1 and values[1] is not None:
                 sizes = values[1].constant
                 if sizes is None:
@@ -101,15 +101,15 @@ class Op:
         self, op_type: str, inputs: Sequence[Value | None], attributes: dict[str, Any], count: int, domain: str = ""
     ) -> Any:
         """The node as it is given, in the spelling of the model's opset."""
-        if not domain and spelling.schema(op_type, self.opset) is None:
-            raise spelling.refusal(op_type, self.opset)
+        if not domain and schemas.schema(op_type, self.opset) is None:
+            raise schemas.refusal(op_type, self.opset)
         kept = list(inputs)
         while kept and kept[-1] is None:
             kept.pop()
         node = self._edit.node(
             op_type,
             [None if v is None else v.ir for v in kept],
-            attributes if domain else spelling.typed(op_type, self.opset, attributes),
+            attributes if domain else schemas.typed(op_type, self.opset, attributes),
             base=self._base,
             outputs=count,
             domain=domain,
@@ -123,6 +123,18 @@ class Op:
             self._edit.pend(node)
         values = [Value(v, self._edit) for v in node.outputs]
         return values[0] if count == 1 else values
+
+    def body(self, op_type: str, inputs: Sequence[Operand], attributes: dict[str, Any], count: int = 1) -> Any:
+        """The operators that ONNX defines `op_type` by, in place of a node of it.
+
+        Returns:
+            What `call` returns; None where the standard gives no body, or one with sub-graphs.
+        """
+        newest = schemas.schema(op_type, self.opset) or schemas.schema(op_type, None)
+        if newest is None:
+            raise TypeError(f"there is no standard operator {op_type!r}")
+        values = self._operands(newest, op_type, inputs)
+        return spelling.body(self, newest, values, attributes, count)
 
     def constant(self, array: Any, dtype: Any = None) -> Value:
         """A constant tensor, as a `Value`."""
@@ -148,7 +160,7 @@ class Op:
         return settled
 
     def _operands(self, newest: onnx.defs.OpSchema, op_type: str, inputs: Sequence[Operand]) -> list[Value | None]:
-        formal = spelling.parameters(op_type)
+        formal = schemas.parameters(op_type)
         if not formal:
             return [self._value(x, None) for x in inputs]
         kinds = [formal[min(i, len(formal) - 1)] for i in range(len(inputs))]
@@ -187,7 +199,7 @@ class Op:
         """Refuse a type that the operator does not take, or give, at this opset."""
         element = self._edit.shapes.element
         inputs = tuple(None if v is None else element(v) for v in node.inputs)
-        wrong = spelling.wrong_type(node.op_type, self.opset, inputs, tuple(map(element, node.outputs)))
+        wrong = schemas.wrong_type(node.op_type, self.opset, inputs, tuple(map(element, node.outputs)))
         if wrong:
             raise Refused(
                 f"{node.op_type} of opset {self.opset} does not {wrong}",

@@ -6,22 +6,10 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from surgery.nested import inner
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-
-def inner(node: ir.Node) -> Iterator[ir.Graph]:
-    """The sub-graphs of a node, and theirs."""
-    for attribute in node.attributes.values():
-        if attribute.is_ref():
-            continue
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-            yield from attribute.as_graph().subgraphs()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            for graph in attribute.as_graphs():
-                yield graph
-                yield from graph.subgraphs()
+    from collections.abc import Collection
 
 
 def read(node: ir.Node) -> list[ir.Value]:

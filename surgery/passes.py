@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def run_pass(model: ir.Model, one: Pass) -> tuple[ir.Model, PassReport]:
     from surgery.model import without_gc
 
     started = time.perf_counter()
-    report = PassReport(one.name, options=one.options, contract=str(one.contract))
+    report = PassReport(one.name, options=one.options, given=one.given, contract=str(one.contract))
     one.told()
     with without_gc():
         if hasattr(one, "apply"):
@@ -66,6 +67,9 @@ def _operators(model: ir.Model, one: Pass, report: PassReport) -> None:
                 continue  # went with an earlier place
             view = Node(node, edit, opsets.get(node.domain, 1))
             name = view.name
+            if not any(v.name for v in node.outputs):
+                report.skipped.append(Skip(name, "it has no output, so nothing would read what came in its place"))
+                continue
             with _blame(one, name):
                 op = Op(edit, node, opsets)
                 values = _rewrite(one, op, view)
@@ -118,11 +122,12 @@ def _place(
     from surgery.match import Match
     from surgery.op import Op
     from surgery.views import Skip as Left
+    from surgery.views import label
 
     if match is None:
         return
     if not isinstance(match, Match):
-        skipped.append(Skip(node.name or node.outputs[0].name or "", str(match)))
+        skipped.append(Skip(label(node), str(match)))
         return
     if order is not None and not order.knows(match.ir):
         return  # some of it came just now: it has its turn in the next round
@@ -165,12 +170,34 @@ def _rewrite(one: Pass, op: Op, place: Any) -> list[Value | None] | Left:
 
 
 def _whole(model: ir.Model, one: Pass) -> tuple[ir.Model, int]:
-    with _blame(one):
-        if not one.graphsurgeon:
-            return model, int(one.apply(model))
-        from surgery import graphsurgeon
+    from surgery.model import Imprint
 
-        return graphsurgeon.run(model, one.apply)
+    with _blame(one):
+        if one.graphsurgeon:
+            from surgery import graphsurgeon
+
+            return graphsurgeon.run(model, lambda graph: _places(one.apply(graph)))
+        before = Imprint(model)
+        places = _places(one.apply(model))
+        if not places and not before.fits(model):
+            raise SurgeryError(
+                "it changed the model and returned 0 places, so that nobody would verify it",
+                cure="this is a fault of the pass: `apply` returns how many places it changed",
+            )
+        return model, places
+
+
+def _places(count: Any) -> int:
+    """What `apply` returned, if it is a number of places."""
+    try:
+        if isinstance(count, bool) or (number := operator.index(count)) < 0:
+            raise TypeError
+    except TypeError:
+        raise SurgeryError(
+            f"`apply` returned {count!r}, which is no number of places",
+            cure="this is a fault of the pass: it returns how many places it changed, 0 for none",
+        ) from None
+    return number
 
 
 @contextlib.contextmanager
@@ -190,7 +217,7 @@ def _blame(one: Pass, where: str = "") -> Iterator[None]:
 
 def _roots(model: ir.Model) -> list[tuple[ir.Graph, dict[str, int]]]:
     """Every graph with the opsets that hold in it."""
-    from surgery.model import graphs
+    from surgery.nested import graphs
 
     inside = {g: f.opset_imports for f in model.functions.values() for g in (f.graph, *f.subgraphs())}
     return [(graph, inside.get(graph, model.opset_imports)) for graph in graphs(model)]

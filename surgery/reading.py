@@ -27,6 +27,8 @@ IN_MEMORY = Path("<ModelProto>")
 
 _CHUNK = 1 << 22  # bytes copied at a time
 _SMALL = 1 << 16  # bytes; a smaller data file is read, for every mapping holds the file open
+_GRAPH = onnx.ModelProto.GRAPH_FIELD_NUMBER
+_ZIP = b"PK"
 _CURE = "it may be truncated, or no ONNX file; compare its size with the original's"
 
 
@@ -141,7 +143,9 @@ def open_model(path: Path) -> tuple[onnx.ModelProto, Origin]:
     try:
         whole = Mapped.open(path)
     except (OSError, ValueError) as error:
-        raise BadInput(f"can't be read: {_reason(error)}", where=str(path)) from error
+        raise BadInput(
+            f"can't be read: {_reason(error)}", where=str(path), cure="name an ONNX file that is there and readable"
+        ) from error
     if not whole.data.nbytes:
         raise BadInput("the file is empty", where=str(path), cure="export it again: the exporter failed")
     origin = Origin(path, whole)
@@ -163,14 +167,40 @@ def open_proto(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, Origin]:
 
 
 def reference(tensor: onnx.TensorProto) -> tuple[str, int, int | None]:
-    """Location, offset and length (None: not given) of a tensor's external data."""
+    """Location, offset and length (None: not given) of a tensor's external data.
+
+    Raises:
+        ValueError: a number is none; runtimes read ASCII digits only.
+    """
     entries = {e.key: e.value for e in tensor.external_data}
     length = entries.get("length")
-    return entries.get("location", ""), int(entries.get("offset", 0)), None if length is None else int(length)
+    return entries.get("location", ""), _number(entries.get("offset", "0")), None if length is None else _number(length)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.removeprefix("-").isdigit()):
+        raise ValueError(f"{text!r} is no number")
+    return int(text)
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file has the outer form of an ONNX model: of its content, a few bytes are read."""
+    try:
+        mapped = Mapped.open(path)
+        numbers = {number for number, *_ in wire.fields(mapped.data.data)}
+    except (OSError, ValueError, wire.Irregular):
+        return False
+    return _GRAPH in numbers and numbers <= set(onnx.ModelProto.DESCRIPTOR.fields_by_number)
 
 
 def _parse(origin: Origin) -> onnx.ModelProto:
     where = str(origin.path)
+    if origin.model.data[:2].tobytes() == _ZIP:
+        raise BadInput(
+            "this is a zip archive, as npz files are, and no ONNX model",
+            where=where,
+            cure="name the model; stored results are given by --reference FILE.npz, inputs by --inputs FILE.npz",
+        )
     try:
         proto: onnx.ModelProto = onnx.ModelProto.FromString(wire.lift(origin.model.data.data, origin.path.name))
         if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
@@ -189,7 +219,11 @@ def _check_reference(tensor: onnx.TensorProto, name: str, origin: Origin) -> Non
     try:
         location, offset, length = reference(tensor)
     except ValueError as error:
-        raise BadInput(f"tensor {quoted(name)} has no sound reference to its data", where=str(origin.path)) from error
+        raise BadInput(
+            f"tensor {quoted(name)} has no sound reference to its data",
+            where=str(origin.path),
+            cure="offset and length are whole numbers in digits 0 to 9; export the model again",
+        ) from error
     if size is None:
         raise BadInput(f"tensor {quoted(name)} is of a type that has no external data", where=str(origin.path))
     file = data_file(origin, location, name)

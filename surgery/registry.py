@@ -17,10 +17,11 @@ import importlib.util
 import os
 import sys
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from surgery.errors import BadInput, Missing
+from surgery.errors import BadInput, Missing, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,9 +93,11 @@ def find(name: str, kind: str | None = None) -> Entry:
         BadInput: there is none; the message lists what there is.
     """
     known = {n: e for n, e in entries().items() if kind in (None, e.kind)}
-    if name not in known:
-        raise BadInput(f"there is no {kind or 'rewrite'} {name!r}", cure=f"there is: {', '.join(sorted(known))}")
-    return known[name]
+    found = known.get(name) or known.get(name.replace("_", "-"))
+    if found is None:
+        there = ", ".join(sorted(known)) or f"none; packages announce theirs by the entry points {GROUP}"
+        raise BadInput(f"there is no {kind or 'rewrite'} {name!r}", cure=f"{nearest(name, known)}there is: {there}")
+    return found
 
 
 def make(text: str) -> Pass:
@@ -108,7 +111,11 @@ def make(text: str) -> Pass:
     for item in rest.split(",") if rest else ():
         key, equals, value = item.partition("=")
         if not equals or not key:
-            raise BadInput(f"an option is written name=value, not {item!r}", where=f"pass {name!r}")
+            raise BadInput(
+                f"an option is written name=value, not {item!r}",
+                where=f"pass {name!r}",
+                cure=f"'surgery show {name}' lists its options; several are written {name}:a=1,b=2",
+            )
         options[key] = value
     return build(name, options)
 
@@ -118,12 +125,15 @@ def build(name: str, options: dict[str, Any]) -> Pass:
     entry = find(name, "pass")
     made = load(entry)
     fields = made.fields()
-    typed = {
-        key: _parse(value, fields[key], f"option {key!r} of pass {name!r}")
-        if isinstance(value, str) and key in fields
-        else value
-        for key, value in options.items()
-    }
+    typed = {}
+    for given, value in options.items():
+        key = given.replace("-", "_") if given not in fields else given
+        try:
+            text = isinstance(value, str) and key in fields
+            typed[key] = _parse(value, fields[key], f"option {key!r} of pass {entry.name!r}") if text else value
+        except BadInput as error:
+            error.cure = f"'surgery show {entry.name}' says what it can be"
+            raise
     return made(**typed)
 
 
@@ -139,10 +149,14 @@ def load(entry: Entry) -> type[Pass]:
     try:
         module = importlib.import_module(entry.module)
     except ImportError as error:
-        raise Missing(f"{entry.kind} {entry.name!r} can't be loaded: {error}", where=str(entry.file)) from error
+        raise Missing(
+            f"{entry.kind} {entry.name!r} can't be loaded: {error}",
+            where=str(entry.file),
+            cure="install what it imports; the package that brings it may have an extra for that",
+        ) from error
     except Exception as error:  # it is another's code
         what = f"{entry.kind} {entry.name!r} can't be loaded: {type(error).__name__}: {error}"
-        raise BadInput(what, where=str(entry.file)) from error
+        raise BadInput(what, where=str(entry.file), cure="this is a fault of that file; --debug shows where") from error
     from surgery.authoring import Pass
 
     classes = [
@@ -151,7 +165,11 @@ def load(entry: Entry) -> type[Pass]:
         if isinstance(c, type) and issubclass(c, Pass) and c is not Pass and c.__module__ == module.__name__
     ]
     if len(classes) != 1:
-        raise BadInput(f"the file defines {len(classes)} passes, not one", where=str(entry.file))
+        raise BadInput(
+            f"the file defines {len(classes)} passes, not one",
+            where=str(entry.file),
+            cure="give each a file of its own",
+        )
     try:
         classes[0].fields()
     except Exception as error:  # of reading the annotations
@@ -160,8 +178,24 @@ def load(entry: Entry) -> type[Pass]:
 
 
 def resolve(passes: Sequence[str | Pass]) -> list[Pass]:
-    """Passes given by name or as objects."""
-    return [make(p) if isinstance(p, str) else p for p in passes]
+    """Passes given by name or as objects.
+
+    Raises:
+        BadInput: one of them is neither.
+    """
+    if isinstance(passes, str) or not isinstance(passes, Iterable):
+        raise BadInput(f"passes are a list, not {passes!r}", cure='a list of names or Pass objects: ["gridsample"]')
+    return [make(p) if isinstance(p, str) else _instance(p) for p in passes]
+
+
+def _instance(one: Any) -> Pass:
+    from surgery.authoring import Pass
+
+    if isinstance(one, Pass):
+        return one
+    if isinstance(one, type) and issubclass(one, Pass):
+        raise BadInput(f"{one.__name__} is the class of a pass", cure=f"give a pass: {one.__name__}()")
+    raise BadInput(f"{one!r} is no pass", cure='name one ("gridsample"), or give a Pass object')
 
 
 def _announced() -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 SCHEMA = 1
+_SHOWN = 5  # of the places that a pass left as they are
 
 Verdict = Literal["equal", "changed", "different", "unverified", "untouched"]
 
@@ -28,10 +29,12 @@ class PassReport:
     """What one pass did.
 
     ``at`` names the places by their nodes; it is empty for passes that work on a graph as a whole.
+    ``given`` names the options that were set; of the others, ``options`` has the defaults.
     """
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
+    given: list[str] = field(default_factory=list)
     places: int = 0
     at: list[str] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
@@ -90,6 +93,32 @@ class OutputReport:
     verdict: Verdict = "equal"
     note: str = ""
 
+    @property
+    def moved(self) -> str:
+        """``max_abs`` in words: "-" where what differs are shapes, NaN and the like, which have no distance."""
+        return "-" if self.outside and not self.max_abs else f"{self.max_abs:.3g}"
+
+
+@dataclass
+class Step:
+    """A node of a cut, for drawings: operator, tensors, and its attributes in words."""
+
+    op: str
+    inputs: list[str]
+    outputs: list[str]
+    note: str = ""
+
+
+@dataclass
+class SiteKind:
+    """Cuts of one structure: the first claim's tensor, how many there are, the nodes of both sides."""
+
+    tensor: str
+    places: int
+    verdict: Verdict
+    before: list[Step] = field(default_factory=list)
+    after: list[Step] = field(default_factory=list)
+
 
 @dataclass
 class Sites:
@@ -99,6 +128,7 @@ class Sites:
     structures: int = 0
     verified: int = 0
     verdict: Verdict = "unverified"
+    kinds: list[SiteKind] = field(default_factory=list)
 
 
 @dataclass
@@ -135,29 +165,44 @@ class Verification:
         return self.verdict in ("equal", "changed", "untouched")
 
     def __str__(self) -> str:
+        if not self.probes and not self.outputs and not self.notes:
+            return self.verdict
         lines = [f"{self.verdict}: {len(self.probes)} probes, evidence {self.evidence}"]
         lines += [
-            f"  {o.name}: {o.verdict}, max |d| {o.max_abs:.3g}, max rel {o.max_rel:.3g}, "
+            f"  {o.name}: {o.verdict}, max |d| {o.moved}, max rel {o.max_rel:.3g}, "
             f"cosine {o.cosine:.6f}, outside {o.outside:.2%}" + (f" ({o.note})" if o.note else "")
             for o in self.outputs
         ]
         if d := self.first_difference:
-            lines.append(f"  first difference: {d.tensor} at {d.node}, max |d| {d.max_abs:.3g}")
+            moved = f", max |d| {d.max_abs:.3g}" if d.max_abs else ""
+            lines.append(f"  first difference: {d.tensor} at {d.node}{moved}")
         return "\n".join(lines + [f"  {note}" for note in self.notes])
 
 
 @dataclass
 class Report:
-    """The whole of one ``apply``."""
+    """The whole of one ``apply``; ``data`` are the files with weights that were written beside ``output``."""
 
     model: str
     output: str | None = None
+    data: list[str] = field(default_factory=list)
     passes: list[PassReport] = field(default_factory=list)
     verify: Verification = field(default_factory=Verification)
     nodes: dict[str, int] = field(default_factory=lambda: {"before": 0, "after": 0})
     verdict: Verdict = "untouched"
     seconds: float = 0.0
     peak_bytes: int = 0
+
+    def __str__(self) -> str:
+        lines = [f"{self.model}: {self.nodes['before']} nodes before, {self.nodes['after']} after"]
+        for one in self.passes:
+            places = f"{one.places} place{'s' * (one.places != 1)}"
+            lines.append(f"  {one.name}: {places}, {len(one.skipped)} left as they are; {one.contract}")
+            lines += [f"    {skip.node}: {skip.why}" for skip in one.skipped[:_SHOWN]]
+        lines += [f"  {line}" for line in str(self.verify).splitlines()]
+        return "\n".join(
+            [*lines, f"wrote {', '.join([self.output, *self.data])}" if self.output else "nothing written"]
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``--json``: plain types only, non-finite floats as strings."""

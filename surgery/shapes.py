@@ -71,8 +71,10 @@ class Shapes:
         """The element type of a tensor as far as it can be told without inference."""
         if value.const_value is not None:
             return value.const_value.dtype
-        if isinstance(value.type, ir.TensorType) and value.dtype not in (None, ir.DataType.UNDEFINED):
-            return value.dtype
+        kind = value.type
+        # Of None, isinstance would ask the protocol that TensorType has: most of what a new value costs here.
+        if kind is not None and isinstance(kind, ir.TensorType) and kind.dtype != ir.DataType.UNDEFINED:
+            return kind.dtype
         return self._noted.get(value)
 
     def note(self, node: ir.Node) -> None:

@@ -16,6 +16,8 @@ from surgery.errors import BadInput
 Body = onnx.GraphProto | onnx.FunctionProto
 
 _ATTRIBUTE = onnx.AttributeProto
+_STANDARD = ("", "ai.onnx")
+_MOST_ELEMENTS = 2**47  # of an input or output: as many bytes as a process can address
 _MOST_NODES = 2_000_000  # that one function may stand for
 _SHOWN = 60  # characters of a name that an error repeats
 _BITS = {
@@ -54,11 +56,18 @@ def check(proto: onnx.ModelProto, where: str) -> None:
         BadInput: it is not sound; `where` is the file that the error names.
     """
     try:
-        opsets = {(o.domain or "ai.onnx", o.version) for o in proto.opset_import}  # two names of one domain
-        _distinct((domain for domain, _ in opsets), "opset imports are for the domain")
+        _opsets(proto.opset_import)
+        if not any(o.domain in _STANDARD for o in proto.opset_import) and _uses_standard(proto.graph.node):
+            raise BadInput(
+                "the model has operators of the standard and does not say of which opset",
+                cure="add the opset that it was exported with to opset_import",
+            )
         _distinct(((f.domain, f.name, f.overload) for f in proto.functions), "functions have the name")
         _body(proto.graph)
+        for port in (*proto.graph.input, *proto.graph.output):
+            _dims(port)
         for function in proto.functions:
+            _opsets(function.opset_import)
             _body(function)
             if any(a.type in (_ATTRIBUTE.GRAPH, _ATTRIBUTE.GRAPHS) for a in function.attribute_proto):
                 raise BadInput(f"function {quoted(function.name)} has a graph as the default of an attribute")
@@ -67,7 +76,42 @@ def check(proto: onnx.ModelProto, where: str) -> None:
             _tensor(tensor, name)
     except BadInput as error:
         error.where = where
+        error.cure = error.cure or "the file contradicts itself: export the model again"
         raise
+
+
+def _opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> None:
+    """Versions are those of operators that there are.
+
+    A domain that is used and not imported is no fault: exporters leave placeholders so, which passes replace.
+    """
+    found = {(o.domain or "ai.onnx", o.version) for o in imports}  # two names of one domain
+    _distinct((domain for domain, _ in found), "opset imports are for the domain")
+    for domain, version in found:
+        newest = onnx.defs.onnx_opset_version() if domain in _STANDARD else 2**31 - 1
+        if not (domain in _STANDARD) <= version <= newest:
+            known = f"onnx {onnx.__version__} knows 1 to {newest}" if domain in _STANDARD else "no version is so"
+            raise BadInput(
+                f"the model asks for opset {version} of {quoted(domain)}; {known}",
+                cure="convert the model, or install an onnx that knows the opset",
+            )
+
+
+def _uses_standard(nodes: Iterable[onnx.NodeProto]) -> bool:
+    return any(n.domain in _STANDARD or any(_uses_standard(g.node) for g in inner(n)) for n in nodes)
+
+
+def _dims(port: onnx.ValueInfoProto) -> None:
+    """A tensor whose elements no machine can number is a slip of the exporter."""
+    count = 1
+    for dim in port.type.tensor_type.shape.dim:
+        count *= max(dim.dim_value, 1)
+    if count > _MOST_ELEMENTS:
+        shown = [d.dim_value if d.HasField("dim_value") else d.dim_param for d in port.type.tensor_type.shape.dim]
+        raise BadInput(
+            f"tensor {quoted(port.name)} has dims {shown}, more than {_MOST_ELEMENTS} elements",
+            cure="export the model again with dims that a machine can hold",
+        )
 
 
 def proto_tensors(proto: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, str]]:

@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from surgery.schemas import kinds
+
 if TYPE_CHECKING:
     from surgery.edit import Edit
     from surgery.shapes import Dims
@@ -81,7 +83,7 @@ class Node:
     @property
     def name(self) -> str:
         """The node's name, or that of its first output if it has none (as in Paddle's exports)."""
-        return self.ir.name or (self.ir.outputs[0].name if self.ir.outputs else "") or self.ir.op_type
+        return label(self.ir)
 
     @property
     def shape(self) -> Dims | None:
@@ -97,7 +99,8 @@ class Node:
         """An attribute as int, float, str, list, or (tensors) numpy array; else the schema's default.
 
         Raises:
-            Skip: it is a parameter of the function around this node, so not known here.
+            Skip: it is a parameter of the function around this node, so not known here; or of another
+                type than the operator's schema says.
         """
         return attribute(self.ir, name, self._opset, default)
 
@@ -108,6 +111,11 @@ class Node:
 
     def __repr__(self) -> str:
         return f"Node({self.op_type} {self.name!r})"
+
+
+def label(node: ir.Node) -> str:
+    """What a user knows a node by: its name, its first output or, for want of both, its operator."""
+    return node.name or (node.outputs[0].name if node.outputs else "") or node.op_type
 
 
 class Skip(Exception):
@@ -122,6 +130,11 @@ def attribute(node: ir.Node, name: str, opset: int, default: Any = None) -> Any:
         return known.get(name, default)
     if found.is_ref():
         raise Skip(f"attribute {name!r} is a parameter of the function")
+    wanted = kinds(node.op_type, opset, node.domain).get(name)
+    has = onnx.AttributeProto.AttributeType.Name(int(found.type))
+    if wanted != has and (wanted or has in ("GRAPH", "GRAPHS")):
+        what = f", not {wanted.lower()}, as the operator has it" if wanted else ""
+        raise Skip(f"attribute {name!r} is of the type {has.lower()}{what}")
     if found.type == ir.AttributeType.TENSOR:
         return found.value.numpy()
     if found.type in (ir.AttributeType.INTS, ir.AttributeType.FLOATS, ir.AttributeType.STRINGS):

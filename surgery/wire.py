@@ -144,6 +144,15 @@ def lower(skeleton: bytes, token: bytes, weight: Callable[[int], Weight]) -> lis
     return message("model", 0, len(data))
 
 
+def fields(data: memoryview) -> Iterator[tuple[int, int, int, int]]:
+    """The fields of a whole message; see `_fields`.
+
+    Raises:
+        Irregular: the bytes are no message.
+    """
+    return _fields(data, 0, len(data))
+
+
 def _fields(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Every field of a message: its number, its begin, and the bounds of its payload."""
     at = start

@@ -39,7 +39,7 @@ unknown (float[2, 4] x) => (float[2, 4] y)
 }
 """
 
-# Each is the body of a file of its own; `Pass`, `Exact` and `Refused` are there.
+# Each is the body of a file of its own; `Pass`, `Changes`, `Exact` and `Refused` are there.
 PASSES = {
     "wrong": """
 class Wrong(Pass):
@@ -68,6 +68,35 @@ class Picky(Pass):
 
     def rewrite(self, op, node):
         return op.skip("it is of the wrong colour")
+""",
+    "softer": """
+class Softer(Pass):
+    operator = "Relu"
+    contract = Changes("negative values are kept, a hundredth of them")
+
+    def rewrite(self, op, node):
+        return op.LeakyRelu(node.inputs[0], alpha=0.01)
+""",
+    "wordy": """
+class Wordy(Pass):
+    operator = "Relu"
+
+    def rewrite(self, op, node):
+        return op.skip(f"{node.name} is not liked")
+""",
+    "taller": """
+class Taller(Pass):
+    operator = "HardSwish"
+
+    def rewrite(self, op, node):
+        return op.Unsqueeze(op.HardSwish(node.inputs[0]), [0])
+""",
+    "nowhere": """
+class Nowhere(Pass):
+    operator = "HardSwish"
+
+    def rewrite(self, op, node):
+        return op.Where(op.Equal(node.inputs[0], node.inputs[0]), float("nan"), node.inputs[0])
 """,
     "homeless": """
 import a_package_that_is_not_there
@@ -159,7 +188,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     package.mkdir()
     (package / "__init__.py").touch()
     for name, body in PASSES.items():
-        head = f'"""The pass {name!r}."""\n\nfrom surgery import Exact, Pass, Refused\n'
+        head = f'"""The pass {name!r}."""\n\nfrom surgery import Changes, Exact, Pass, Refused\n'
         (package / f"{name}.py").write_text(head + body)
     info = folder / "planted_shelf-1.0.dist-info"
     info.mkdir()

@@ -113,6 +113,33 @@ def test_help_and_version(shell: Shell, words: list[str]) -> None:
     assert "surgery" in done.out
 
 
+@pytest.mark.parametrize("words", [["--help"], ["apply", "--help"], ["--version"]])
+@pytest.mark.parametrize("first", [False, True])
+def test_help_and_version_as_a_document(shell: Shell, words: list[str], first: bool) -> None:
+    done = shell.run(*(["--json", *words] if first else [*words, "--json"]))
+    assert (done.status, done.err) == (0, "")
+    assert done.document == {"schema": 1, "text": shell.run(*words).out}
+
+
+def test_what_is_left_over_is_told_by_the_verb(shell: Shell) -> None:
+    for words, hint in (
+        (("apply", "two.onnx", "--dryrun"), "did you mean '--dry-run'? 'surgery apply --help'"),
+        (("apply", "two.onnx", "two"), "'surgery apply --help'"),
+        (("verify", "a", "b", "c"), "'surgery verify --help'"),
+        (("--dryrun", "list"), "'surgery --help'"),
+    ):
+        done = shell.run(*words)
+        assert (done.status, hint in done.err) == (2, True), done.err
+
+
+def test_a_process_that_can_not_be_started(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(shell.folder / "no-python"))
+    for words in (("apply", "two.onnx", "--pass", "hardswish"), ("verify", "two.onnx", "two.onnx")):
+        done = shell.run(*words)
+        assert (done.status, "can't be started" in done.err) == (4, True), done.err
+    assert shell.files == {"two.onnx"}
+
+
 def test_common_options_hold_before_and_after_the_verb(shell: Shell) -> None:
     assert shell.run("--json", "list").document == shell.run("list", "--json").document
 
@@ -198,6 +225,15 @@ def test_quiet_leaves_the_last_line(shell: Shell) -> None:
     done = shell.run("apply", "two.onnx", "--pass", "hardswish", "--quiet")
     assert done.out.startswith("wrote ") and done.out.count("\n") == 1
     assert done.err == ""
+
+
+def test_quiet_and_verbose_of_inspect(shell: Shell) -> None:
+    assert shell.run("inspect", "two.onnx", "-q").out.endswith("ai.onnx 16, 3 nodes\n")
+    assert shell.run("inspect", "two.onnx", "-q").out.count("\n") == 1
+    assert shell.run("inspect", "two.onnx", "-q", "--node", "*").out == "3 nodes\n"
+    shell.run("apply", "two.onnx", "--pass", "hardswish", "--provenance", "-o", "noted.onnx", *QUICK)
+    assert '[{"pass":' not in shell.run("inspect", "noted.onnx").out
+    assert '[{"pass":' in shell.run("inspect", "noted.onnx", "-v").out
 
 
 def test_a_reader_who_leaves_does_not_change_the_status(shell: Shell) -> None:

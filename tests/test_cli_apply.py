@@ -11,12 +11,12 @@ import onnx
 import onnx.parser
 import pytest
 from _commands import TWO, UNKNOWN, Shell, shell, site
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 __all__ = ["shell", "site"]
 
 QUICK = ("--verify", "none")
-KEYS = {"schema", "model", "output", "passes", "verify", "nodes", "verdict", "seconds", "peak_bytes"}
+KEYS = {"schema", "model", "output", "data", "passes", "verify", "nodes", "verdict", "seconds", "peak_bytes"}
 
 
 def operators(path: Path) -> list[str]:
@@ -29,7 +29,7 @@ def test_a_model_is_rewritten_verified_and_written(shell: Shell) -> None:
     assert operators(shell.folder / "two.surgery.onnx") == ["MatMul", "Relu", "HardSigmoid", "Mul"]
     lines = done.out.splitlines()
     assert lines[0] == "two.onnx  3 nodes"
-    assert lines[1] == "  hardswish:form=hardsigmoid  1 place  at y"
+    assert lines[1] == "  hardswish  1 place  at y"
     assert lines[2].startswith("  verify  equal on ")
     assert lines[-1].startswith("wrote two.surgery.onnx  4 nodes, ")
     (row,) = [line for line in lines if line.split()[:1] == ["y"]]
@@ -130,9 +130,77 @@ def test_the_model_itself_is_replaced_by_force_only(shell: Shell) -> None:
 
 
 def test_what_was_there_stays_on_failure(shell: Shell) -> None:
-    (shell.folder / "out.onnx").write_text("precious")
+    precious = shell.model(UNKNOWN, "out.onnx").read_bytes()
     assert shell.run("apply", "two.onnx", "--pass", "wrong", "-o", "out.onnx").status == 1
-    assert (shell.folder / "out.onnx").read_text() == "precious"
+    assert (shell.folder / "out.onnx").read_bytes() == precious
+
+
+@pytest.mark.parametrize("content", ["precious\n", "[[pass]]\nname = 'hardswish'\n", "PK\3\4", "\x08"])
+def test_a_file_that_is_no_model_is_replaced_by_force_only(shell: Shell, content: str) -> None:
+    words = ("apply", "two.onnx", "--pass", "hardswish", "-o", "notes", *QUICK)
+    (shell.folder / "notes").write_text(content)
+    done = shell.run(*words)
+    assert (done.status, "is no ONNX model" in done.err) == (2, True)
+    assert (shell.folder / "notes").read_text() == content
+    assert shell.run(*words, "--force").status == 0
+    assert "HardSigmoid" in operators(shell.folder / "notes")
+    assert shell.run(*words).status == 0  # a model is replaced, as a second run replaces the first one's
+    (shell.folder / "notes").write_text("")
+    assert shell.run(*words).status == 0
+
+
+@pytest.mark.parametrize(("output", "why"), [("-", "standard output"), ("new/", "is a folder"), (".", "is a folder")])
+def test_an_output_that_can_not_be_meant(shell: Shell, output: str, why: str) -> None:
+    done = shell.run("apply", "two.onnx", "--pass", "hardswish", "-o", output, *QUICK)
+    assert (done.status, why in done.err) == (2, True)
+    assert shell.files == {"two.onnx"}
+
+
+def test_the_data_file_is_named(shell: Shell) -> None:
+    weight = numpy_helper.from_array(np.eye(64, dtype=np.float32), "w")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 64]) for name in "xy")
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("HardSwish", ["a"], ["y"])]
+    graph = helper.make_graph(nodes, "g", [x], [y], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 16)], ir_version=8)
+    onnx.save(model, shell.folder / "big.onnx", save_as_external_data=True, location="big.bin", size_threshold=0)
+    done = shell.run("apply", "big.onnx", "--pass", "hardswish", *QUICK)
+    (data,) = [name for name in shell.files if name.endswith(".data")]
+    assert done.out.splitlines()[-1].startswith(f"wrote big.surgery.onnx, {data}  3 nodes")
+    report = shell.run("apply", "big.onnx", "--pass", "hardswish", "--json", *QUICK).document
+    assert report["data"] == [data]
+
+
+def test_only_options_that_were_given_are_shown(shell: Shell) -> None:
+    words = ("apply", "two.onnx", "--dry-run", "--pass")
+    assert "  hardswish:form=hardsigmoid  1 place" in shell.run(*words, "hardswish:form=hardsigmoid").out
+    assert "  hardswish  1 place" in shell.run(*words, "hardswish").out
+    assert "  hardswish:form=hardsigmoid  1 place" in shell.run(*words, "hardswish", "--verbose").out
+    assert shell.run(*words, "hardswish", "--json").document["passes"][0]["options"] == {"form": "hardsigmoid"}
+
+
+def test_changed_says_what_changes(shell: Shell) -> None:
+    done = shell.run("apply", "two.onnx", "--pass", "softer")
+    assert done.status == 0, done.err
+    assert "changes: negative values are kept, a hundredth of them" in done.out
+
+
+def test_reasons_are_not_endless(shell: Shell) -> None:
+    nodes = "".join(f"[relu{i}] a{i + 1} = Relu (a{i}) " for i in range(30))
+    text = f'<ir_version: 8, opset_import: ["" : 16]> g (float[4] a0) => (float[4] a30) {{ {nodes} }}'
+    shell.model(text, "many.onnx")
+    words = ("apply", "many.onnx", "--pass", "wordy", "--dry-run")
+    assert shell.run(*words).out.count("left as it is") == 10
+    assert "left as they are for 20 more reasons" in shell.run(*words).out
+    assert shell.run(*words, "--verbose").out.count("left as it is") == 30
+
+
+@pytest.mark.parametrize("name", ["taller", "nowhere"])
+def test_what_has_no_distance_is_not_said_to_be_0(shell: Shell, name: str) -> None:
+    done = shell.run("apply", "two.onnx", "--pass", name, "--verify", "model")
+    assert done.status == 1
+    assert "max |d| 0," not in done.err and "max |d| 0\n" not in done.err
+    rows = [line.split() for line in done.out.splitlines() if line.split()[:1] == ["y"]]
+    assert all(row[1] == "-" for row in rows), done.out
 
 
 # ----------------------------------------------------------------------------- recipes

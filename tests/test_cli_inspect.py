@@ -57,7 +57,16 @@ def test_contents(shell: Shell) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "found"),
-    [("copy", ["Identity"]), ("z", ["Identity"]), ("Neg", ["Neg"]), ("*T*", ["local::Twice"]), ("none", [])],
+    [
+        ("copy", ["Identity"]),
+        ("z", ["Identity"]),
+        ("Neg", ["Neg"]),
+        ("*Tw*", ["local::Twice"]),
+        ("none", []),
+        ("whir", ["acme::Whirl"]),
+        ("T?ICE", ["local::Twice"]),
+        ("wic?", []),
+    ],
 )
 def test_nodes(shell: Shell, pattern: str, found: list[str]) -> None:
     shell.model(NESTED, "nested.onnx")

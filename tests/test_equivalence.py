@@ -542,3 +542,87 @@ def test_declared_dims_that_no_run_keeps_are_a_difference(tmp_path, dims, right)
     onnx.save(after, tmp_path / "after.onnx")
     found = verify(tmp_path / "before.onnx", tmp_path / "after.onnx")
     assert found.ok is right, str(found)
+
+
+# ---- integers ---------------------------------------------------------------------------------
+
+INTEGERS = "g (int64[N,8] i, float[N,8] x) => (float[N,8] y) { f = Cast<to = 1>(i)  r = Relu(f)  y = Add(r, x) }"
+INTEGERS_WRONG = {
+    "a negative one": "r = Abs(f)",
+    "a large one": "m = Constant<value_float = 65535.0>()  z = Constant<value_float = 0.0>()  r = Clip(f, z, m)",
+}
+
+
+@pytest.mark.parametrize("text", INTEGERS_WRONG.values(), ids=INTEGERS_WRONG.keys())
+def test_faults_that_only_some_integers_show(tmp_path: Path, text: str):
+    before = write(tmp_path / "a.onnx", INTEGERS)
+    assert examine(before, before).verdict == "equal"
+    after = write(tmp_path / "b.onnx", INTEGERS.replace("r = Relu(f)", text))
+    assert examine(before, after).verdict == "different"
+
+
+def test_integers_are_wide_only_where_the_model_takes_them(tmp_path: Path):
+    text = """g (int64[N,4] i, int32[N,4] j) => (float[N,4,5] y) {
+        two = Constant<value_int = 2>()  k = Mod(i, two)  k2 = Add(i, k)  a = Gather(table, k2)
+        f = Cast<to = 1>(j)  ax = Constant<value_ints = [2]>()  u = Unsqueeze(f, ax)  y = Add(a, u) }"""
+    before = write(tmp_path / "a.onnx", text, table=np.ones((7, 5), np.float32))
+    examiner = Examiner(Settings(before), lambda text: None)
+    examiner.baseline()
+    assert all(case.feeds["i"].min() >= 0 and case.feeds["i"].max() < 7 for case in examiner.cases)
+    assert min(case.feeds["j"].min() for case in examiner.cases) < 0
+    assert max(case.feeds["j"].max() for case in examiner.cases) == 2**31 - 1
+
+
+# ---- what the evidence is worth ---------------------------------------------------------------
+
+CHOICES = {
+    "cast and added to": "j = Cast<to = 6>(i)  one = Constant<value = int32 {3}>()  y = Add(j, one)",
+    "looked up": "t = Constant<value_ints = [5, 9, 2, 7]>()  y0 = Gather(t, i)  y = Cast<to = 6>(y0)",
+    "as a mask": "k = Constant<value_int = 2>()  q = Equal(i, k)  y = Cast<to = 6>(q)",
+}
+
+
+@pytest.mark.parametrize("text", CHOICES.values(), ids=CHOICES.keys())
+def test_logits_are_found_behind_what_is_made_of_a_choice(tmp_path: Path, text: str):
+    io = "g (float[N,3,H,W] x) => (int32[N,H,W] y) "
+    before = write(
+        tmp_path / "a.onnx", io + "{ " + NET + "i = ArgMax<axis = 1, keepdims = 0>(c)  " + text + " }", **CONV
+    )
+    result = examine(before, before)
+    assert result.verdict == "equal" and result.evidence.seen == result.evidence.planted == 2
+    stale = {**CONV, "v": CONV["v"] * np.float32(1.001)}
+    after = write(
+        tmp_path / "b.onnx", io + "{ " + NET + "i = ArgMax<axis = 1, keepdims = 0>(c)  " + text + " }", **stale
+    )
+    assert examine(before, after).verdict == "different"
+
+
+def test_no_weights_make_weak_evidence(tmp_path: Path):
+    model = write(tmp_path / "a.onnx", "g (float[N,8] x) => (float[N,8] y) { y = Relu(x) }")
+    assert any("weak evidence" in note for note in examine(model, model).notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("n = Sub(x, x)  y = Div(n, n)", "nan"), ("n = Sub(x, x)  y = Exp(n)", "1.0")]
+)
+def test_an_output_that_says_nothing_is_named(tmp_path: Path, text: str, value: str):
+    model = write(tmp_path / "a.onnx", "g (float[N,8] x) => (float[N,8] y, float[N,8] z) { " + text + "  z = Relu(x) }")
+    said, other = examine(model, model).outputs
+    assert f"it is {value} throughout" in said.note and not other.note
+
+
+def test_inputs_that_memory_does_not_hold(tmp_path: Path):
+    """It is said at once, not after half a minute of filling them."""
+    model = write(tmp_path / "a.onnx", "g (float[1,2,400000,400000] x) => (float[1,2,400000,400000] y) { y = Relu(x) }")
+    start = time.monotonic()
+    result = verify(model, model)
+    assert time.monotonic() - start < 20
+    assert result.verdict == "unverified" and "[1, 2, 400000, 400000]" in result.notes[0] and "GB" in result.notes[0]
+
+
+def test_a_loop_without_end_is_given_up_in_a_tenth_of_the_budget(tmp_path: Path):
+    model = endless(tmp_path)
+    start = time.monotonic()
+    result = verify(model, model, budget=20.0)
+    assert time.monotonic() - start < 20
+    assert result.verdict == "unverified" and "did not end within 2 s" in result.notes[0]

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
 from surgery.equivalence.probes import Case, Prober
-from surgery.equivalence.roles import trace
+from surgery.equivalence.roles import Role, trace
 from surgery.equivalence.session import Failed, Session
 from surgery.equivalence.sizes import Symbols
 from surgery.equivalence.subject import Port, Subject
@@ -297,6 +297,16 @@ def test_sequences_are_fed():
     made = subject("g (seq(float[N,4]) x) => (float[M,4] y) { y = ConcatFromSequence<axis = 0>(x) }")
     _, cases = probe(made)
     assert cases and len(cases[0].feeds["x"]) == 2
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
+def test_integers_of_every_width(dtype: type):
+    port = Port("i", "tensor", helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), ("N",), "i")
+    for kind in ("signed", "wide"):
+        drawn = fill(port, (400,), Role(kind), KINDS[0], np.random.default_rng(0), ())
+        assert drawn.dtype == dtype and len(np.unique(drawn)) > 20
+        assert drawn.min() == 0 if np.iinfo(dtype).min == 0 else drawn.min() < -50
+        assert (kind == "signed") == (drawn.max() <= 100)
 
 
 # ---- what the user gives ----------------------------------------------------------------------

@@ -533,3 +533,42 @@ def test_a_pattern_cut_out_of_a_graph_is_found(data: st.DataObject) -> None:
     edited, report = run_pass(from_proto(model), Cut())
     assert report.places >= 1, (taken, [s.why for s in report.skipped])
     onnx.checker.check_model(ir.to_proto(edited), full_check=True)
+
+
+class Gate(Pass):
+    contract = Close()
+
+    def pattern(self, op, x):
+        return op.Mul(x, op.Clip(op.Add(op.LeakyRelu(x, alpha=0.5), 3), 0, 6))
+
+    def rewrite(self, op, match):
+        return op.Abs(match["x"])
+
+
+@pytest.mark.parametrize(
+    ("alpha", "three", "six", "why"),
+    [
+        (0.4, 3, 6, "alpha is 0.4"),
+        (0.5, 2, 6, "input 1 is not the constant 3"),
+        (0.5, 3, 5, "input 2 is not the constant 6"),
+    ],
+)
+@pytest.mark.parametrize("extra", [0, 3])
+def test_a_miss_of_the_rarest_operator_itself_is_a_near_miss(
+    alpha: float, three: int, six: int, why: str, extra: int
+) -> None:
+    """Whichever operator the search begins with."""
+    more = "".join(f"e{i} = {op} (x) " for i in range(extra) for op in ("LeakyRelu<alpha=0.5>",)).replace("e", "lr")
+    text = f"""(float[n, 4] x) => (float[n, 4] y) <float k = {{{three}}}, float z = {{0}}, float s = {{{six}}}> {{
+        {more} a = LeakyRelu<alpha={alpha}> (x) b = Add (a, k) c = Clip (b, z, s) y = Mul (x, c)
+    }}"""
+    _, report = run_pass(from_proto(parse(text)), Gate())
+    assert report.places == 0
+    assert any(why in skip.why for skip in report.skipped), report.skipped
+
+
+def test_an_operator_that_is_there_by_chance_is_no_near_miss() -> None:
+    """Its neighbours are others, and no constant or attribute of it is like the pattern's."""
+    text = "(float[n, 4] x) => (float[n, 4] y) { a = Add (x, x) b = Tanh (a) y = Mul (b, x) }"
+    _, report = run_pass(from_proto(parse(text)), Scale())
+    assert (report.places, report.skipped) == (0, [])

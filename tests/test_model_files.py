@@ -508,3 +508,20 @@ def test_a_commit_that_fails_takes_its_data_back(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match="can't be written"):
             made.commit()
     assert files(tmp_path) == ["a/m.onnx", "a/weights/m.bin"]
+
+
+def test_what_a_killed_process_left_is_removed_later(tmp_path: Path) -> None:
+    """Once it is old and nobody's; what a living process has, and what is a user's, stays."""
+    path = write(tmp_path / "m.onnx")
+    left, recent, mine = (tmp_path / f".surgery-{name}" for name in ("a.partial", "b.partial", "notes"))
+    for folder in (left, recent, mine):
+        folder.mkdir()
+        (folder / "m.onnx").write_bytes(b"half")
+    hour = time.time() - 4000
+    for folder in (left, mine):
+        os.utime(folder, (hour, hour))
+    with draft(surgery.load(path), tmp_path / "n.onnx") as living:
+        os.utime(living.path.parent, (hour, hour))
+        surgery.save(surgery.load(path), tmp_path / "o.onnx")
+        assert living.path.exists()
+    assert (left.exists(), recent.exists(), mine.exists()) == (False, True, True)

@@ -152,7 +152,7 @@ def name_that_is_not_text(path: Path) -> None:
         (lambda path: path.write_text("ir_version: 8\n" * 300), "whole ONNX model"),
         (lambda path: path.write_text("hello"), "whole ONNX model"),
         (lambda path: path.write_bytes(random.Random(1).randbytes(100_000)), "whole ONNX model"),
-        (lambda path: path.write_bytes(b"PK\3\4" + b"\0" * 3000), "whole ONNX model"),
+        (lambda path: path.write_bytes(b"PK\3\4" + b"\0" * 3000), "--reference FILE.npz"),
         (lambda path: path.write_bytes(b"\x08\x08"), "holds no graph"),
         (sparse_gigabytes, "whole ONNX model"),
         (long_varint, "whole ONNX model"),
@@ -228,6 +228,17 @@ def dims(*values: int) -> Callable[[onnx.ModelProto], object]:
     return change
 
 
+def opset(version: int) -> Callable[[onnx.ModelProto], object]:
+    return lambda m: setattr(m.opset_import[0], "version", version)
+
+
+def port(*values: int) -> Callable[[onnx.ModelProto], object]:
+    def change(m: onnx.ModelProto) -> None:
+        m.graph.input[0].CopyFrom(helper.make_tensor_value_info(m.graph.input[0].name, TensorProto.FLOAT, values))
+
+    return change
+
+
 UNSOUND: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "cycle": (cycle, "cycle"),
     "cycle of one": (cycle_of_one, "cycle"),
@@ -247,6 +258,21 @@ UNSOUND: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
         "two attributes of node 'custom' have the name",
     ),
     "two opsets": (lambda m: m.opset_import.add(domain="ai.onnx", version=18), "two opset imports"),
+    "no opsets": (lambda m: m.ClearField("opset_import"), "does not say of which opset"),
+    "opset 0": (opset(0), "asks for opset 0 of 'ai.onnx'"),
+    "opset -1": (opset(-1), "asks for opset -1 "),
+    "opset 9999": (opset(9999), "asks for opset 9999 "),
+    "opset 2**62": (opset(HUGE), f"asks for opset {HUGE} "),
+    "opset 0 of a function": (
+        lambda m: setattr(m.functions[0].opset_import[0], "version", 0),
+        "asks for opset 0 of 'ai.onnx'",
+    ),
+    "opset 2**62 of a domain": (
+        lambda m: m.opset_import.add(domain="q", version=HUGE),
+        f"asks for opset {HUGE} of 'q'",
+    ),
+    "absurd input": (port(HUGE, 4), f"'x' has dims [{HUGE}, 4], more than"),
+    "absurd inputs together": (port(2**24, 2**24), "'x' has dims [16777216, 16777216], more than"),
     "two in a branch": (
         lambda m: m.graph.node[0].attribute[1].g.node[0].output.append("out"),
         "two tensors have the name 'out'",
@@ -376,6 +402,9 @@ def place(tmp_path: Path) -> Path:
         ({"offset": -1}, "bytes -1"),
         ({"offset": HUGE}, "does not fit"),
         ({"offset": "1e3"}, "no sound reference"),
+        ({"offset": "\u0663"}, "no sound reference"),
+        ({"offset": "1_0"}, "no sound reference"),
+        ({"length": " 2400"}, "no sound reference"),
         ({"offset": "9" * 5000}, "no sound reference"),
         ({"length": HUGE}, "does not fit"),
         ({"length": 2399}, "does not fit"),

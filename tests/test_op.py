@@ -328,10 +328,10 @@ def test_is_legal_and_the_same_at_every_opset(case: Case) -> None:
 
 
 def test_every_older_spelling_has_a_case() -> None:
-    from surgery.spelling import OLDER
+    from surgery.older import BY_BODY, OLDER
 
     written = {c.name.partition(" ")[0] for c in CASES}
-    assert set(OLDER) <= written
+    assert {*OLDER, *BY_BODY} <= written
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32, np.int64, ml_dtypes.bfloat16])
@@ -398,6 +398,19 @@ def test_types_are_refused_where_the_opset_lacks_them() -> None:
         _, op, values = start(inputs, opset)
         with pytest.raises(Refused, match=f"of opset {opset} does not"):
             write(op, *values)
+
+
+def test_a_split_in_parts_of_a_dim_that_is_unknown() -> None:
+    """Before opset 18, equal parts are all that can be said without sizes: of 7, no three."""
+    for opset in (9, 11, 13, 17, 18, 22):
+        model, op, (x,) = start([normal(7, 2)], opset)
+        x.ir.shape = ir.Shape(["n", 2])
+        if opset < 18:
+            with pytest.raises(Skip, match="how long 'x0' is where it is split is unknown"):
+                op.Split(x, num_outputs=3, axis=0)
+        else:
+            finish(model, op, op.Split(x, num_outputs=3, axis=0))
+        assert len(op.Split(x, num_outputs=2, axis=1)) == 2
 
 
 def test_mistakes_of_the_author() -> None:

@@ -13,8 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import fixtures
 from rewrites.passes.hardswish import HardSwish
-from surgery import BadInput, Close, Edit, Exact, Missing, Pass, Refused, SurgeryError
-from surgery.model import from_proto, graphs
+from surgery import BadInput, Close, Edit, Exact, Missing, Pass, Refused, SurgeryError, registry
+from surgery.model import from_proto
+from surgery.nested import graphs
 from surgery.passes import run_pass
 from surgery.testing import difference, parse
 
@@ -128,10 +129,9 @@ def test_over_opsets_sub_graphs_and_functions(one: Pass, opset: int) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in fixtures.names() if n not in ("tps", "crnn", "flow_warp", "volume")])
-def test_over_fixtures(name: str) -> None:
-    before = fixtures.build(name)
-    if any(t.data_location == TensorProto.EXTERNAL for t in before.graph.initializer):
-        pytest.skip("weights in a file")
+def test_over_fixtures(name: str, tmp_path: Path) -> None:
+    fixtures.write(name, tmp_path / "before.onnx")
+    before = onnx.load(tmp_path / "before.onnx")  # with the weights that lie in a file beside it
     for one in (Clip6(), HardSwish(), Whole()):
         model, report = run_pass(from_proto(before), one)
         proto = ir.to_proto(model)
@@ -254,6 +254,108 @@ def test_what_goes_wrong_in_whole_graph_passes() -> None:
 
     with pytest.raises(SurgeryError, match="pass 'test-passes' failed: IndexError"):
         run_pass(from_proto(parse(IO + "{ y = Relu (x) }")), Whole())
+
+
+class Counting(Pass):
+    """Of the kind `apply`: says that it did something, and perhaps does it."""
+
+    says: object = 0
+    edit: str = ""
+    contract = Exact()
+
+    def __init__(self, says: object = 0, edit: str = "") -> None:
+        self.says, self.edit = says, edit
+
+    def apply(self, model):
+        (node,) = model.graph
+        if self.edit == "node":
+            node.attributes["alpha"] = ir.AttrFloat32("alpha", 0.5)
+        elif self.edit == "weight":
+            value = next(iter(model.graph.initializers.values()))
+            value.const_value = ir.tensor(value.const_value.numpy() + 1, name=value.name)
+        elif self.edit == "name":
+            node.outputs[0].name = "z"
+        elif self.edit == "metadata":
+            model.metadata_props["a"] = "b"
+        return self.says
+
+
+def weighted(size: int = 400) -> onnx.ModelProto:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [size]) for name in "xy")
+    weight = numpy_helper.from_array(np.ones(size, np.float32), "w")
+    graph = helper.make_graph([helper.make_node("PRelu", ["x", "w"], ["y"])], "g", [x], [y], [weight])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("edit", ["node", "weight", "name", "metadata"])
+def test_an_edit_that_is_not_owned_up_to_is_an_error(edit: str) -> None:
+    with pytest.raises(SurgeryError, match="pass 'test-passes': it changed the model and returned 0 places"):
+        run_pass(from_proto(weighted()), Counting(0, edit))
+    assert run_pass(from_proto(weighted()), Counting(1, edit))[1].places == 1
+    with pytest.raises(SurgeryError, match="returned 0 places"):
+        run_pass(from_proto(weighted(4)), Counting(0, edit))
+
+
+def test_no_edit_is_none() -> None:
+    for size in (4, 400):
+        assert run_pass(from_proto(weighted(size)), Counting(np.int64(0)))[1].places == 0
+
+
+@pytest.mark.parametrize("says", [-1, None, True, 1.0, "1", [1]])
+@pytest.mark.parametrize("graphsurgeon", [False, True])
+def test_a_number_of_places_that_is_none(says: object, graphsurgeon: bool) -> None:
+    class Odd(Counting):
+        pass
+
+    Odd.graphsurgeon = graphsurgeon
+    if graphsurgeon:
+        pytest.importorskip("onnx_graphsurgeon")
+        Odd.apply = lambda self, graph: self.says  # type: ignore[method-assign]
+    with pytest.raises(SurgeryError, match=r"pass 'test-passes': `apply` returned .* no number of places"):
+        run_pass(from_proto(weighted()), Odd(says))
+
+
+@pytest.mark.parametrize("outputs", [[], [""]])
+@pytest.mark.parametrize("one", [Clip6(), Sums(), HardSwish(), registry.make("gridsample")], ids=lambda p: p.name)
+def test_a_node_without_an_output_is_left(one: Pass, outputs: list[str]) -> None:
+    """No runtime loads it, but files from anywhere have it."""
+    proto = parse(IO + "{ a = Abs (x) y = Exp (x) }", 17, 8)
+    names = ["Relu", "HardSwish", "GridSample", "Neg"]
+    proto.graph.node.extend(helper.make_node(n, ["a", "a"][: 1 + (n == "GridSample")], outputs) for n in names)
+    model, report = run_pass(from_proto(proto), one)
+    assert (report.places, len(report.skipped)) == (0, 1)
+    assert "output" in report.skipped[0].why
+    assert difference(ir.to_proto(model), proto) == ""
+
+
+def test_an_attribute_of_another_type_is_no_text() -> None:
+    """A graph where the operator has a string was printed with all of its nodes."""
+    text = "(float[1, 1, 4, 4] x, float[1, 2, 2, 2] g) => (float[1, 1, 2, 2] y) { y = GridSample (x, g) }"
+    proto = parse(text, 17, 8)
+    inner = helper.make_graph([helper.make_node("Abs", ["x"], ["q"])], "inner", [], [onnx.ValueInfoProto(name="q")])
+    proto.graph.node[0].attribute.append(helper.make_attribute("mode", inner))
+    _, report = run_pass(from_proto(proto), registry.make("gridsample"))
+    assert [skip.why for skip in report.skipped] == [
+        "attribute 'mode' is of the type graph, not string, as the operator has it"
+    ]
+
+
+@pytest.mark.parametrize("opset", [9, 11, 12, 13, 16, 24])
+def test_shapes_in_the_body_of_a_scan(opset: int) -> None:
+    text = """(float[t, n, 2] x) => (float[t, n, 2] y) {
+        y = Scan <num_scan_inputs = 1, body = b (a) => (r) { c = Neg (a) r = Relu (c) }> (x)
+    }"""
+    seen = []
+
+    class Look(Pass):
+        operator = "Relu"
+
+        def rewrite(self, op, node):
+            seen.append((node.dtype, node.shape, node.inputs[0].shape))
+            return op.skip("seen")
+
+    run_pass(from_proto(parse(text, opset, 8)), Look())
+    assert seen == [(np.float32, ("n", 2), ("n", 2))]
 
 
 def test_a_node_without_a_name_is_named_by_its_output() -> None:

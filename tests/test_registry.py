@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
+import surgery
 from surgery import BadInput, Missing, Pass, registry
 from surgery.authoring import check
 from surgery.passes import run_pass
@@ -227,6 +228,51 @@ def test_options_as_values() -> None:
             Needs(**options)
     assert check(3, float, "it") == 3.0
     assert check(None, int | None, "it") is None
+
+
+@pytest.mark.parametrize(
+    ("passes", "why"),
+    [
+        ([None], "None is no pass"),
+        ([3], "3 is no pass"),
+        ([Needs], "give a pass: Needs()"),
+        ([object], "is no pass"),
+        (None, "passes are a list, not None"),
+        ("hardswish", "passes are a list, not 'hardswish'"),
+    ],
+)
+def test_what_is_no_pass(passes: Any, why: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        registry.resolve(passes)
+    assert why in str(caught.value)
+    assert caught.value.cure
+
+
+@pytest.mark.parametrize("model", [None, 3, b"abc", ["a.onnx"]])
+def test_what_is_no_model(model: Any) -> None:
+    with pytest.raises(BadInput, match="is no model"):
+        surgery.apply(model, ["hardswish"])
+
+
+def test_names_that_are_nearly_right() -> None:
+    for text, hint in (
+        ("hard_swish:form=clip", "did you mean 'hardswish'?"),
+        ("hardswich", "did you mean 'hardswish'?"),
+        ("Grid_Sample", "did you mean 'gridsample'?"),
+        ("hardswish:From=clip", "did you mean 'form'?"),
+        ("hardswish:form", "surgery show hardswish"),
+    ):
+        with pytest.raises(BadInput) as caught:
+            registry.make(text)
+        assert hint in caught.value.cure
+
+
+def test_hyphens_and_underscores_are_one(package: Path) -> None:
+    importable(package)
+    (package / "passes" / "good_one.py").write_text(GOOD.replace("deep: bool", "very_deep: bool"))
+    for text in ("good-one:very-deep=yes", "good_one:very_deep=yes"):
+        assert registry.make(text).options["very_deep"] is True
+    assert registry.find("good_one").name == "good-one"
 
 
 def test_the_registry_s_own() -> None:

@@ -14,12 +14,15 @@ and ``run(arguments, screen)``, which returns the exit status.
 
 from __future__ import annotations
 
+import argparse
+import errno
 import gc
+import io
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from surgery.cli.parser import parse
@@ -51,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     try:
         with _ends_in_order():
-            arguments = parse(words)
+            arguments = _parse(words, screen)
             screen = Screen(
                 json=arguments.json, quiet=arguments.quiet, verbose=arguments.verbose, color=arguments.color
             )
@@ -75,6 +78,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         screen.clear()
 
 
+def _parse(words: list[str], screen: Screen) -> argparse.Namespace:
+    """The arguments. With --json, what --help and --version print is a document, too."""
+    if not screen.json:
+        return parse(words)
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            return parse(words)
+    except SystemExit:
+        screen.document({"text": printed.getvalue()})
+        raise
+
+
+_EXHAUSTED = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _KINDS = {2: "bad-input", 3: "refused", 4: "missing"}
 
 
@@ -84,7 +101,13 @@ def _in_words(error: Exception) -> SurgeryError:
     if isinstance(error, ModuleNotFoundError) and not (error.name or "surgery").startswith("surgery"):
         return Missing(f"the package {error.name!r} is not installed", cure=f"pip install {error.name}")
     if isinstance(error, MemoryError):
-        return Missing("there is not enough memory")
+        return Missing("there is not enough memory", cure="end other programs, or use a machine with more")
+    if isinstance(error, OSError) and error.filename == sys.executable:
+        what = f"the process that runs models can't be started: {error.strerror}"
+        return Missing(what, where=sys.executable, cure="it is started by the Python that runs this, from this path")
+    if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+        cure = "end other programs, or raise the limits on processes, files and memory (ulimit -a)"
+        return Missing(f"the system has no room: {error.strerror}", where=str(error.filename or ""), cure=cure)
     if isinstance(error, OSError) and error.strerror:
         return BadInput(error.strerror, where=str(error.filename or ""))
     return SurgeryError(

@@ -30,10 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe", type=Path, metavar="FILE.toml", help="passes from a file; those of --pass come after them"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="OUT", help="the file to write (default: MODEL with .surgery.onnx)"
-    )
-    parser.add_argument("--force", action="store_true", help="allow OUT to be MODEL itself")
+    parser.add_argument("-o", "--output", metavar="OUT", help="the file to write (default: MODEL with .surgery.onnx)")
+    parser.add_argument("--force", action="store_true", help="allow OUT to be MODEL itself, or a file that is no model")
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would match, and why near misses do not; write nothing"
     )
@@ -53,7 +51,15 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     passes = _passes(arguments)
     how = verifying.settings(arguments)
     if arguments.verify == "none" and (arguments.reference or arguments.inputs or arguments.probe):
-        raise BadInput("--reference, --inputs and --probe ask for verification, and --verify none for none")
+        raise BadInput(
+            "--reference, --inputs and --probe ask for verification, and --verify none for none",
+            cure="leave out one or the other",
+        )
+
+    if arguments.report:
+        from surgery.render import html
+
+        html.writable(arguments.report)
 
     from surgery.engine import apply
     from surgery.render import reports
@@ -72,6 +78,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         **how,
     )
     report = result.report
+    if arguments.report:
+        html.write(arguments.report, html.report_page(report))
     if screen.json:
         screen.document(report.to_json())
     else:

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--node",
         metavar="PATTERN",
-        help="show nodes instead, by name, output or operator; * and ? as in names of files",
+        help="show nodes instead, by a part of their name, output or operator; * and ? as in names of files",
     )
 
 

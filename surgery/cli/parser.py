@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from surgery import __version__
-from surgery.errors import BadInput
+from surgery.errors import BadInput, nearest
 
 VERBS = {
     "apply": "apply passes to a model and verify the result",
     "verify": "compare a model with another, or with stored results",
     "inspect": "show what is in a model: inputs and outputs, operators, size, history",
-    "list": "list the rewrites that there are",
-    "show": "show the page of a rewrite: what it does, its options, what it promises",
+    "check": "find what a target would refuse or compute wrongly",
+    "prepare": "make a model fit for a target's compiler: model, command, proof",
+    "extract": "take a part out of a model, between tensors and others",
+    "list": "list the rewrites and targets that there are",
+    "show": "show the page of a rewrite, or the rules of a target",
 }
 
 _STATUSES = """\
@@ -55,7 +58,10 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
-        raise BadInput(message, cure=f"'{self.prog} --help' says what there is")
+        raise BadInput(message, cure=self._help())
+
+    def _help(self) -> str:
+        return f"'{self.prog} --help' says what there is"
 
 
 class _Verb(_Parser):
@@ -64,13 +70,19 @@ class _Verb(_Parser):
     _complete = False
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, but what is left over is told by the verb, which knows its options."""
         if not self._complete:
             self._complete = True
             verb = importlib.import_module(f"surgery.cli.{self.prog.rpartition(' ')[2]}")
             verb.add_arguments(self)
             self.set_defaults(run=verb.run)
             _add_common(self)
-        return super().parse_known_args(args, namespace)
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            options = [name for name in self._option_string_actions if name.startswith("--")]
+            hint = nearest(left[0].partition("=")[0], options) if left[0].startswith("--") else ""
+            raise BadInput(f"unrecognized arguments: {' '.join(left)}", cure=f"{hint}{self._help()}")
+        return found, left
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +90,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     for names, meaning in (
         (("--json",), "print one JSON document and nothing else"),
-        (("-q", "--quiet"), "print the last line of the result only, and errors"),
+        (("-q", "--quiet"), "print one line of the result, and errors"),
         (("-v", "--verbose"), "print every step, and lists in full"),
         (("--debug",), "print where in the program an error arose"),
     ):

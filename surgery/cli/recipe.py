@@ -53,7 +53,7 @@ def _steps(path: Path) -> list[Any]:
         raise BadInput("it is nested too deeply", where=str(path)) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise BadInput(f"can't be read: {reason}", where=str(path)) from error
+        raise BadInput(f"can't be read: {reason}", where=str(path), cure="name a TOML file that is there") from error
     steps = recipe.pop("pass", None)
     if recipe:
         raise BadInput(f"a recipe has no {next(iter(recipe))!r}", where=str(path), cure=_CURE)

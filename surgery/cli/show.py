@@ -1,24 +1,37 @@
-"""``surgery show``: the page of a rewrite."""
+"""``surgery show``: the page of a rewrite, or the rules of a target."""
 
 from __future__ import annotations
 
 import argparse
 
-from surgery import registry
+from surgery import registry, targets
 from surgery.render import pages
 from surgery.render.screen import Screen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the verb takes."""
-    parser.add_argument("name", metavar="NAME", help="of the rewrite ('surgery list' has the names)")
+    parser.add_argument("name", metavar="NAME", help="of the rewrite or target ('surgery list' has the names)")
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Do it."""
+    if arguments.name in targets.SUMMARIES:
+        return _show_target(arguments.name, screen)
     entry = registry.find(arguments.name)
     if screen.json:
         screen.document({**pages.entry_document(entry), "page": entry.page})
     else:
         pages.show_page(screen, entry)
+    return 0
+
+
+def _show_target(name: str, screen: Screen) -> int:
+    from surgery.render.targets import show_target, target_document
+
+    target = targets.get(name)
+    if screen.json:
+        screen.document(target_document(target))
+    else:
+        show_target(screen, target)
     return 0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import tempfile
 import time
+from pathlib import Path
 
 from surgery.cli import verifying
 from surgery.errors import BadInput
@@ -20,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="order",
         help="pair inputs and outputs by name in whatever order, or by position (default: by name, in one order)",
     )
-    verifying.add_arguments(parser)
+    verifying.add_arguments(parser, folders=True)
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
@@ -29,7 +32,22 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         raise BadInput(
             "there is nothing to compare the model with", cure="name a second model, or --reference FILE.npz"
         )
+    with contextlib.ExitStack() as stack:
+        return _compare(arguments, screen, stack)
+
+
+def _compare(arguments: argparse.Namespace, screen: Screen, stack: contextlib.ExitStack) -> int:
     how = verifying.settings(arguments) | {"match": arguments.match, "on_progress": screen.step}
+    if arguments.reference is not None and (arguments.reference.is_dir() or arguments.reference.suffix == ".json"):
+        from surgery.targets.proof import collect
+
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="surgery-")))
+        how["reference"] = collect(arguments.reference, folder / "chip.npz")
+
+    if arguments.report:
+        from surgery.render import html
+
+        html.writable(arguments.report)
 
     from surgery import equivalence
     from surgery.render import reports
@@ -43,6 +61,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         result = equivalence.verify(arguments.before, arguments.after, **how)
         other = arguments.after
     seconds = time.perf_counter() - started
+    if arguments.report:
+        html.write(arguments.report, html.verification_page(result, arguments.before, other, seconds))
     accepted = result.ok or (arguments.allow_unverified and result.verdict == "unverified")
     if screen.json:
         screen.document({**to_json(result), "before": arguments.before, "after": other, "seconds": seconds})

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add them."""
+def add_arguments(parser: argparse.ArgumentParser, *, folders: bool = False) -> None:
+    """Add them; `folders`: --reference may be the folder of a chip's results."""
     group = parser.add_argument_group("verifying")
     group.add_argument(
         "--rtol", type=_tolerance, metavar="R", help="relative tolerance; of R and A, one alone leaves the other 0"
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME:DIMS",
         help="sizes to verify at, in place of those found: x:2,3,48,320; several inputs: x:2,8;n:2",
     )
-    group.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the inputs made (default: 0)")
+    group.add_argument("--seed", type=seed, default=0, metavar="N", help="of the inputs made (default: 0)")
     group.add_argument(
         "--inputs",
         action="append",
@@ -32,10 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="inputs to verify on besides; arrays named as the model's inputs",
     )
     group.add_argument(
-        "--reference", type=_file, metavar="FILE.npz", help="inputs, and the outputs that are right for them"
+        "--reference",
+        type=_file_or_folder if folders else _file,
+        metavar="FILE.npz",
+        help="inputs, and the outputs that are right for them"
+        + ("; or the folder of results that a chip gave for what 'prepare' wrote" if folders else ""),
     )
     group.add_argument(
         "--allow-unverified", action="store_true", help="accept what could be neither proven nor disproven"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="write what was done and proven as a page for people"
     )
 
 
@@ -70,7 +77,8 @@ def _tolerance(text: str) -> float:
     return value
 
 
-def _seed(text: str) -> int:
+def seed(text: str) -> int:
+    """The argument of --seed."""
     if not text.isascii() or not text.isdecimal():
         raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 on, not {text!r}")
     return int(text)
@@ -85,3 +93,7 @@ def _file(text: str) -> Path:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise argparse.ArgumentTypeError(f"{text}: {reason}") from None
+
+
+def _file_or_folder(text: str) -> Path:
+    return Path(text) if Path(text).is_dir() else _file(text)

@@ -19,12 +19,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import NodeProto, TensorProto, helper
+from onnx import AttributeProto, NodeProto, TensorProto, helper
 
 from surgery.equivalence.congruence import Claim, Congruence, Side
 from surgery.equivalence.subject import Port, reads, subgraphs
+from surgery.report import Step
 
 OUTPUT = "y"
+_PLAIN = {AttributeProto.INT, AttributeProto.INTS, AttributeProto.FLOAT, AttributeProto.FLOATS, AttributeProto.STRING}
 _OPENED = 60  # nodes of a half up to which inputs are opened that the other half lacks
 _SMALL = 64  # elements; kinds tell smaller constants apart by value
 
@@ -163,6 +165,20 @@ class Cut:
         """The two models."""
         return self._half(self.match.a, self.before, ports), self._half(self.match.b, self.after, ports)
 
+    def steps(self) -> tuple[list[Step], list[Step]]:
+        """The nodes of both halves, as drawings show them: constants in words."""
+        return self._steps(self.match.a, self.before), self._steps(self.match.b, self.after)
+
+    def _steps(self, side: Side, own: Cone) -> list[Step]:
+        shown = {name: self.inputs.get(number, "") for name, number in own.names.items()}
+        steps = []
+        for node in own.nodes:
+            inputs = [shown.get(name, name) for name in node.input]
+            consts = [_in_words(side.subject.weights[name]) for name in node.input if name in side.subject.weights]
+            attributes = [f"{a.name}={helper.get_attribute_value(a)}" for a in node.attribute if a.type in _PLAIN]
+            steps.append(Step(node.op_type, inputs, list(node.output), ", ".join([*attributes, *consts])))
+        return steps
+
     def _text(self, side: Side, own: Cone) -> Hashable:
         nodes = tuple(node.SerializeToString(deterministic=True) for node in self._nodes(side, own)[0])
         common = {c: i for i, c in enumerate(self.before.constants) if c in self.after.constants}
@@ -220,6 +236,10 @@ class Cut:
         if functions and not functions.isdisjoint(_operators(nodes)):
             proto.functions.extend(side.subject.proto.functions)
         return Half(proto, side.subject.path.parent, labels)
+
+
+def _in_words(tensor: TensorProto) -> str:
+    return f"{TensorProto.DataType.Name(tensor.data_type).lower()}{list(tensor.dims)}"
 
 
 def _made(match: Congruence, number: int) -> bool:

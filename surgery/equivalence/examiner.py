@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from surgery.equivalence.userdata import check_probe, parse_probe, read_cases
 from surgery.errors import BadInput
 from surgery.report import Evidence, OutputReport, Verification
 
-ENOUGH = 10 / 12  # of the faults; with fewer seen, more kinds of probe are tried
+RUN_SHARE = 0.1  # of the budget, for one run of the model before; comparing takes dozens
 
 
 @dataclass
@@ -67,8 +68,11 @@ class Examiner:
         self.shapes: list[dict[str, list[int]]] = []  # that the user asks for
         self.cases: list[Case] = []
         self.bound: list[Case] = []  # at the dims that the last model after fixes
+        self.gave: dict[int, Values] = {}  # by the id of a case: what the last model after gave for it
         self.stored: list[Case] = []  # of the reference
         self.faults: list[Fault] = []
+        self._beside = ThreadPoolExecutor(1)
+        self._planting: Future[None] | None = None
         self.floors: Floors | None = None
         self.refused = ""  # why the model before gives no results
         self.notes: list[str] = []
@@ -100,11 +104,24 @@ class Examiner:
             return
         self.floors = Floors(self.subject, self.cases)
         self.faults = [Fault(name) for name in self.subject.plants]
+        self.progress("planting faults")
+        self._planting = self._beside.submit(self._plant_all)
+        while not self._planting.done() and not self.pace.hurry.is_set():  # else it goes on beside the comparison
+            wait([self._planting], 0.01)
+
+    def _plant_all(self) -> None:
+        """All that is to be learnt of the baseline, and is not needed to begin a comparison."""
+        assert self.subject
         self._gather_evidence()
         self._report_branches()
         kept = {*(port.via for port in self.subject.outputs), *extras(self.subject)}
         for case in self.cases:
             case.outputs = {name: value for name, value in case.outputs.items() if name in kept}
+
+    def _planted(self) -> None:
+        """Wait until all faults are planted."""
+        if self._planting:
+            self._planting.result()
 
     def _user_cases(self, subject: Subject) -> list[Case]:
         """The user's data as cases; checked before anything slow is done."""
@@ -139,7 +156,7 @@ class Examiner:
     def _run(self, case: Case) -> None:
         assert self.session
         start = time.monotonic()
-        case.outputs = self.session.run(case.feeds, seconds=self._left() / 3)
+        case.outputs = self.session.run(case.feeds, seconds=min(self.settings.budget * RUN_SHARE, self._left() / 3))
         case.seconds = time.monotonic() - start
 
     def _made(self, subject: Subject, session: Stages) -> list[Case]:
@@ -159,15 +176,23 @@ class Examiner:
             if self.shapes and not cases:
                 raise BadInput(f"the model before does not run on it: {prober.error}", where="--probe")
             self._run_all(cases)
-        return [case for case in cases if case.outputs]
+        ran = [case for case in cases if case.outputs]
+        if ran:
+            ran += prober.loose(lambda feeds, limit: session.run(feeds, seconds=min(limit, self._left() / 3)))
+        return ran
 
     def _run_all(self, cases: list[Case]) -> list[Failed]:
         """Run cases two at a time, the largest first; those that fail are left without outputs."""
+        late: list[Failed] = []
 
         def one(case: Case) -> Failed | None:
+            if late:  # the others would not be quicker
+                return late[0]
             try:
                 self._run(case)
             except Failed as error:
+                if error.timed_out:
+                    late.append(error)
                 return error
             return None
 
@@ -177,7 +202,6 @@ class Examiner:
     def _gather_evidence(self) -> None:
         """Plant faults: on the quickest probe first, what stays unseen on the others, then on more."""
         assert self.session and self.prober
-        self.progress("planting faults")
         until = time.monotonic() + self._left() / 3
         own = sorted((c for c in self.cases if c.kind not in ("user", "reference")), key=lambda c: c.seconds)
         given = [c for c in self.cases if c.kind in ("user", "reference")]
@@ -256,9 +280,10 @@ class Examiner:
         self.end = max(self.end, time.monotonic() + self.settings.budget / 3)
         self.least = least
         self.progress("comparing")
+        self.bound, self.gave = [], {}
         self.pace.hurry.set()
         after = Subject.read(path)
-        result = Verification(mode="model" if self.subject else "reference", notes=list(self.notes))
+        result = Verification(mode="model" if self.subject else "reference")
         if self.subject is None:
             self.stored = [case for case in self._user_cases(after) if case.stored]
         pairs = pair(self.subject or after, after, self.settings.match, interface)
@@ -269,6 +294,8 @@ class Examiner:
             result.notes.append(f"the runtime does not load the model after: {error}")
             if not self.refused and self.subject:  # it did load the one before
                 result.verdict = "different"
+                self._planted()
+                result.notes[:0] = self.notes
                 return result
             session = None
         if session:
@@ -278,16 +305,19 @@ class Examiner:
                 self._against_stored(result, after, session, pairs, changes)
             elif not self.cases:
                 result.notes.append(self.refused or "there is nothing to compare with")
-        if promise and self.subject:
+        if promise and pairs.casts:
+            result.notes.append("element types of the interface changed: the whole model alone was compared")
+        elif promise and self.subject:
             from surgery.equivalence.verdicts import Asked, enter, verify_sites  # late: the child is to start soon
 
             self.progress("verifying sites")
-            feeds = [case.feeds for case in (*self.cases, *self.bound)]
-            if pairs.casts:
-                result.notes.append("element types of the interface changed: the whole model alone was compared")
-                return result
+            cases = [*self.cases, *self.bound]
+            feeds = [case.feeds for case in cases]
+            known = [(case.outputs, self.gave.get(id(case), {})) for case in cases]
             asked = Asked(exact, changes, self.settings.seed, self._left())
-            enter(verify_sites(self.subject, after, pairs, feeds, promise, asked), result, pairs)
+            enter(verify_sites(self.subject, after, pairs, feeds, promise, asked, known), result, pairs)
+        self._planted()
+        result.notes[:0] = self.notes
         if time.monotonic() > self.end:
             result.notes.append(f"the budget of {self.settings.budget:g} s is spent")
         return result
@@ -304,33 +334,53 @@ class Examiner:
     ) -> None:
         assert self.floors and self.subject and self.prober and self.session
         given = self.settings.rtol is not None or self.settings.atol is not None
-        judge = Judge(self.floors, pairs, self.rule(exact=exact), given, changes)
+        rule = self.rule(exact=exact)
+
+        def explain(case: Case, ours: str, theirs: str, value: object) -> str:
+            from surgery.equivalence.amplified import Amplified  # late: seldom needed
+
+            assert self.subject
+            return Amplified(self.subject, after, pairs, rule, self._left).explain(case, ours, theirs, value)
+
+        judge = Judge(self.floors, pairs, rule, given, changes, explain)
         cases = list(self.cases)
+        made = len(cases)
         if pairs.narrower:
             run = self.session.run
             inputs = [replace(port, name=pairs.inputs[port.name]) for port in after.inputs]
             self.bound = self.prober.bound(inputs, lambda feeds, limit: run(feeds, seconds=limit))
             cases += self.bound
-        if pairs.bound:
-            cases = [case for case in cases if fits(case.feeds, after, pairs)]
-        if pairs.casts or pairs.inner:
-            cases = [again for case in cases if (again := self._seen_through(case, pairs))]
+
+        def fitting(cases: list[Case]) -> list[Case]:
+            if pairs.bound:
+                cases = [case for case in cases if fits(case.feeds, after, pairs)]
+            if pairs.casts or pairs.inner:
+                cases = [again for case in cases if (again := self._seen_through(case, pairs))]
+            return cases
 
         def one(case: Case) -> tuple[Case, Values | Failed]:
             try:
-                return case, session.run(renamed(case.feeds, pairs), seconds=self._left())
+                share = max(self.settings.budget * RUN_SHARE, 20 * case.seconds)
+                return case, session.run(renamed(case.feeds, pairs), seconds=min(share, self._left()))
             except Failed as error:
                 return case, error
 
         failures = []
-        for case, values in self.pace.map(one, cases):
-            if isinstance(values, Failed):
-                failures.append((case, values))
-            else:
-                judge.hear(case, values)
-                result.probes.append(case.probe())
+
+        def hear(cases: list[Case]) -> None:
+            for case, values in self.pace.map(one, cases):
+                if isinstance(values, Failed):
+                    failures.append((case, values))
+                else:
+                    judge.hear(case, values)
+                    self.gave[id(case)] = values
+                    result.probes.append(case.probe())
+
+        hear(fitting(cases))
+        self._planted()
+        hear(fitting(self.cases[made:]))  # what planting faults asked for besides
         if not failures:
-            failures += self._batches(result, after, session, pairs, judge, cases)
+            failures += self._batches(result, after, session, pairs, judge, fitting(cases))
         result.outputs = list(judge.reports())
         for report in result.outputs:
             if fault := pairs.faults.get(report.name):
@@ -453,6 +503,8 @@ class Examiner:
 def _note_weak(result: Verification) -> None:
     if result.evidence.weak:
         result.notes.append("weak evidence: the probes would not notice many faults")
+    elif not result.evidence.planted and result.verdict in ("equal", "changed"):
+        result.notes.append("weak evidence: there are no weights to plant faults in, which would tell what is noticed")
 
 
 def _as_report(name: str, gap: Distance) -> OutputReport:

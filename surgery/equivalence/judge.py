@@ -2,18 +2,19 @@
 
 A difference beyond the tolerance is believed only once it is known by how much rounding alone
 moves that output on that probe: the model before is then run with the runtime's optimisation,
-and with two threads. Most comparisons pass, and never pay for it.
+and with two threads. What is left may still be rounding that the model itself amplifies, see
+`amplified`. Most comparisons pass, and never pay for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from surgery.equivalence.compare import DEAD, ILL, Distance, Rule, canonical, distance, tied
+from surgery.equivalence.compare import DEAD, ILL, Distance, Rule, canonical, distance, slices, tied
 from surgery.equivalence.pairing import Pairs, recast
 from surgery.equivalence.probes import Case
 from surgery.equivalence.session import Failed, Session, Values
@@ -35,6 +36,12 @@ class Floors:
         self.subject = subject
         self.cases = list(cases)
         self._known: dict[int, dict[str, float]] = {}
+        self._slices: dict[tuple[int, str], set[tuple[int, int]]] = {}
+
+    def ill(self, case: Case, name: str) -> set[tuple[int, int]]:
+        """The slices of an output that rounding alone moves by a good part of what is allowed of them."""
+        self.of(case, name)
+        return self._slices.get((id(case), name), set())
 
     def of(self, case: Case, name: str) -> float:
         """The floor, absolute, of an output or tap; infinite where not even the kind of value holds."""
@@ -60,6 +67,7 @@ class Floors:
                     if name in taps:
                         a, b = canonical(taps[name], a), canonical(taps[name], b)
                     gap = distance(a, b, _ANYTHING)
+                    self._slices.setdefault((id(case), name), set()).update(slices(a, b, Rule(), 0.125))
                     floors[name] = max(floors.get(name, 0.0), gap.max_abs if gap.ok else float("inf"))
 
 
@@ -90,6 +98,7 @@ class Judge:
         rule: what may differ.
         given: the rule is the user's own, and is not widened by the floor.
         values_only: the contract lets results move: logits are not looked at.
+        explain: tells whether rounding explains a difference; see `Amplified.explain`.
     """
 
     floors: Floors
@@ -97,14 +106,20 @@ class Judge:
     rule: Rule
     given: bool = False
     values_only: bool = False
+    explain: Callable[[Case, str, str, Any], str] = lambda *_: ""
     rulings: dict[str, list[Ruling]] = field(default_factory=dict)
     logits: dict[str, list[Ruling]] = field(default_factory=dict)
+    _hopeless: set[str] = field(default_factory=set)
+    said: dict[str, set[Any]] = field(default_factory=dict)  # by output: its one value, or None, in each probe
 
     def hear(self, case: Case, after: Values) -> None:
         """Take the results of the model after on `case` into account."""
         for a, b in self.pairs.outputs:
             if a.via in case.outputs and b.via in after:
+                self.said.setdefault(a.name, set()).add(_one_value(case.outputs[a.via]))
                 ruling = self._rule(case, a.via, recast(case.outputs[a.via], a, self.pairs), after[b.via], self._tap(a))
+                if not (ruling.gap.ok or ruling.gap.structural):
+                    ruling = self._explained(ruling, a.via, b.via, after[b.via])
                 false = _false_dims(b, after[b.via])
                 if false and not _false_dims(a, case.outputs[a.via]):
                     ruling = Ruling(case, Distance(outside=1.0, why=false, structural=True))
@@ -119,6 +134,8 @@ class Judge:
                 continue
             if np.shape(x) == np.shape(y) and np.asarray(x).dtype == np.asarray(y).dtype:
                 ruling = self._rule(case, tap_a.tensor, canonical(tap_a, x), canonical(tap_b, y), None)
+                if not ruling.gap.ok:
+                    ruling = self._explained(ruling, tap_a.tensor, tap_b.tensor, y)
                 self.logits.setdefault(tap_a.output, []).append(ruling)
 
     def reports(self) -> Iterator[OutputReport]:
@@ -130,7 +147,15 @@ class Judge:
             if report.verdict == "equal" and behind.verdict == "different":
                 report.verdict, report.outside = "different", behind.outside
                 report.note = f"the logits it is made from: {behind.note}, max |d| {behind.max_abs:.3g}"
+            if report.verdict == "equal" and (mute := self.mute(port.name)):
+                report.note = "; ".join(filter(None, [report.note, mute]))
             yield report
+
+    def mute(self, name: str) -> str:
+        """In words, that an output says nothing: it is of one value, whatever the probe; or ""."""
+        values = self.said.get(name, set())
+        only = next(iter(values)) if len(values) == 1 else None
+        return "" if only is None else f"weak evidence: it is {only} throughout, on every probe"
 
     def guilty_cases(self) -> list[Case]:
         """The probes on which something differs, the smallest first."""
@@ -143,7 +168,13 @@ class Judge:
 
     def _rule(self, case: Case, name: str, a: Any, b: Any, tap: Tap | None) -> Ruling:
         gap = distance(a, b, self.rule)
-        if gap.ok or gap.structural or self.rule.exact:
+        if gap.structural or self.rule.exact:
+            return Ruling(case, gap)
+        if gap.ok:
+            if not self.given and slices(a, b, self.rule) and (bad := self._bad_slices(case, name, a, b)):
+                axis, index = min(bad)
+                gap.why = f"slice {index} of axis {axis} is off by far at its own scale, with {len(bad) - 1} others"
+                gap.outside = len(bad) / sum(np.shape(a))
             return Ruling(case, gap)
         if tap is not None and tap.tensor in case.outputs:
             floor = self.floors.of(case, tap.tensor)
@@ -160,11 +191,34 @@ class Judge:
             return Ruling(case, gap, void=f"it stays below {DEAD:g}")
         return Ruling(case, gap if self.given else distance(a, b, self.rule, floor))
 
+    def _bad_slices(self, case: Case, name: str, a: Any, b: Any) -> set[tuple[int, int]]:
+        return slices(a, b, self.rule) - self.floors.ill(case, name)
+
+    def _explained(self, ruling: Ruling, ours: str, theirs: str, value: Any) -> Ruling:
+        """The ruling, or one that says what rounding it is; after one failure no other is tried."""
+        if ours in self._hopeless or self.rule.exact or self.values_only:
+            return ruling
+        if words := self.explain(ruling.case, ours, theirs, value):
+            gap = replace(ruling.gap, why="", outside=0.0)
+            return Ruling(ruling.case, gap, note=words)
+        self._hopeless.add(ours)
+        return ruling
+
 
 def _has_floats(value: Any) -> bool:
     if isinstance(value, (list, tuple, dict)):
         return any(_has_floats(v) for v in (value.values() if isinstance(value, dict) else value))
     return np.asarray(value).dtype.kind in "fc"
+
+
+def _one_value(value: Any) -> str | None:
+    """The value that all elements of a tensor have, NaN for one; None where they differ or there are none."""
+    if not isinstance(value, np.ndarray) or not value.size:
+        return None
+    first = value.reshape(-1)[0]
+    with np.errstate(invalid="ignore"):
+        same = bool((value == first).all()) or (value.dtype.kind == "f" and bool(np.isnan(value).all()))
+    return f"{first}" if same else None
 
 
 def _false_dims(port: Port, value: Any) -> str:

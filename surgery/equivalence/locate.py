@@ -42,7 +42,7 @@ def first_difference(
         if time.monotonic() > until:
             return None
         names = common[start : start + _CHUNK]
-        a, b = _fetch(before, feeds, names), _fetch(after, feeds_after, names)
+        a, b = fetch(before, feeds, names), fetch(after, feeds_after, names)
         for name in names:
             if name in a and name in b and not (gap := distance(a[name], b[name], rule)).ok:
                 return _difference(name, gap, before, after, makers_a[name], makers_b[name])
@@ -72,12 +72,12 @@ def _difference(name: str, gap: Distance, before: Subject, after: Subject, node_
     )
 
 
-def _fetch(subject: Subject, feeds: Mapping[str, Any], names: list[str]) -> Values:
+def fetch(subject: Subject, feeds: Mapping[str, Any], names: list[str]) -> Values:
     """The tensors `names`, those left out that can't be had: of a type that numpy lacks, for one."""
     try:
-        return Session(subject, names).run(feeds, names)
+        return Session(subject, names, only=True).run(feeds, names)
     except Failed:
         if len(names) == 1:
             return {}
         half = len(names) // 2
-        return {**_fetch(subject, feeds, names[:half]), **_fetch(subject, feeds, names[half:])}
+        return {**fetch(subject, feeds, names[:half]), **fetch(subject, feeds, names[half:])}

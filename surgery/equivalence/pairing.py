@@ -52,14 +52,14 @@ def pair(before: Subject, after: Subject, match: str, interface: AbstractSet[str
         if fault := _changed(a, b, allowed):
             pairs.faults[a.name] = f"input {fault}"
         elif a.elem != b.elem:
-            pairs.casts[b.name] = b.numpy
+            pairs.casts[b.name] = b.element
         pairs.narrower |= _narrower(a, b)
     for a, b in _partners(before.outputs, after.outputs, "output", match, interface, pairs):
         pairs.outputs.append((a, b))
         if fault := _changed(a, b, allowed):
             pairs.faults[a.name] = fault
         elif a.elem != b.elem:
-            pairs.casts[a.via] = b.numpy
+            pairs.casts[a.via] = b.element
     if "outputs" in allowed:
         _inner(before, after, pairs)
     elif not pairs.outputs and before.outputs:
@@ -113,7 +113,8 @@ def _cast(value: Any, dtype: np.dtype | None) -> Any:
     if dtype is None or not isinstance(value, np.ndarray) or value.dtype == dtype:
         return value
     with np.errstate(over="ignore", invalid="ignore"):
-        return value.astype(dtype)
+        cast = value.astype(dtype)
+    return cast.astype(np.float32) if dtype.kind == "V" else cast  # see `Port.numpy`
 
 
 def _partners(

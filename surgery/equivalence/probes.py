@@ -6,10 +6,13 @@ several kinds. Everything follows from the seed.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
+import resource
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,7 +83,11 @@ class Prober:
             return []
         batches = (1, 2, 3) if self.symbols.batch else (0, 0, 0)
         self.found = [(self.symbols, self.symbols.all(batch, 0)) for batch in batches]
-        return [self.case(i, KINDS[i]) for i in range(len(self.found))]
+        try:
+            return [self.case(i, KINDS[i]) for i in range(len(self.found))]
+        except Failed as error:  # too large
+            self.error, self.found = str(error), []
+            return []
 
     def search(self, run: Run, seconds: float = MAX_SECONDS) -> list[Case]:
         """Probes at sizes that the model was seen to accept; none where it accepts none."""
@@ -128,13 +135,43 @@ class Prober:
                 self.found.pop()
         return cases
 
-    def more(self) -> list[Case]:
-        """Further probes, one for each kind of image at the smallest size, then larger."""
+    def loose(self, run: Run) -> list[Case]:
+        """Probes with integers of either sign and any size, in inputs whose values nothing bounds.
+
+        That is only known by trying: they are kept where the model runs on them, and gives no more
+        NaN than before.
+        """
         if not self.found:
             return []
+        cases = []
+        symbols, sizes = max(self.found, key=lambda found: sum(found[1].values()))
+        free = [p for p in self.subject.inputs if p.numpy.kind in "iu" and self._role(p).loose]
+        for number, kind in enumerate(("signed", "wide") if free else ()):
+            taken: dict[str, Role] = {}
+            case, most = self._make(symbols, sizes, KINDS[2], 200 + number), 1.0
+            with contextlib.suppress(Failed, MemoryError):
+                most = nan_share(run(case.feeds, 10.0))
+            for port in free:  # one at a time: one that must stay small does not hold back the others
+                role = Role(kind, values=self._role(port).values)  # type: ignore[arg-type]
+                tried = self._make(symbols, sizes, KINDS[2], 200 + number, taken | {port.name: role})
+                try:
+                    tried.outputs = run(tried.feeds, 10.0)
+                except (Failed, MemoryError):
+                    continue
+                if nan_share(tried.outputs) <= most:
+                    taken[port.name], case = role, tried
+            if taken:
+                case.note = f"{kind} integers in {', '.join(taken)}"
+                cases.append(case)
+        return cases
+
+    def more(self) -> Iterator[Case]:
+        """Further probes, one for each kind of image at the smallest size."""
+        if not self.found:
+            return
         small = min(self.found, key=lambda found: sum(found[1].values()))
         kinds = [*KINDS[3:], *KINDS[:3]]
-        return [self._make(*small, kind, 100 + i) for i, kind in enumerate(kinds)]
+        yield from (self._make(*small, kind, 100 + i) for i, kind in enumerate(kinds))
 
     def case(self, index: int, kind: str) -> Case:
         """The probe of number `index` of the sizes found."""
@@ -148,13 +185,18 @@ class Prober:
         plans = self.roles.plans[port.name]
         return plans[min(self.plan[port.name], len(plans) - 1)]
 
-    def _make(self, symbols: Symbols, sizes: Sizes, kind: str, number: int) -> Case:
+    def _make(
+        self, symbols: Symbols, sizes: Sizes, kind: str, number: int, roles: Mapping[str, Role] | None = None
+    ) -> Case:
         shapes = {port.name: symbols.shape(port.name, sizes) for port in self.subject.inputs}
+        _fits_memory(self.subject.inputs, shapes)
         like = max(shapes.values(), key=lambda shape: (len(shape) == 4, len(shape) > 1), default=[])
         feeds = {}
         for port in self.subject.inputs:
             rng = np.random.default_rng([self.seed, number, zlib.crc32(port.name.encode())])
-            feeds[port.name] = fill(port, shapes[port.name], self._role(port), kind, rng, like)
+            feeds[port.name] = fill(
+                port, shapes[port.name], (roles or {}).get(port.name) or self._role(port), kind, rng, like
+            )
         image = any(self._role(port).kind == "image" for port in self.subject.inputs)
         return Case(kind if image or kind in ("normal", "uniform") else _plain(kind), feeds)
 
@@ -206,6 +248,20 @@ class Prober:
                 if (now := share()) < best:
                     best, kept = now, plan
             self.plan[port.name] = kept
+
+
+def _fits_memory(inputs: Sequence[Port], shapes: Mapping[str, Sequence[int]]) -> None:
+    """Raise Failed where inputs are too large to be made, or to be run on; making them would take long."""
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    counts = {port.name: math.prod(shapes[port.name]) for port in inputs}
+    # They are drawn in double precision, and what reads an input writes about as much again.
+    needed = sum(counts[port.name] * (2 * port.numpy.itemsize + 16) for port in inputs)
+    if limit != resource.RLIM_INFINITY and needed > limit:
+        name = max(counts, key=lambda name: counts[name])
+        raise Failed(
+            f"an input {name!r} of shape {list(shapes[name])} takes {needed / 1e9:.3g} GB to make and run on, "
+            f"and there are {limit / 1e9:.3g} GB"
+        )
 
 
 def nan_share(outputs: Values) -> float:

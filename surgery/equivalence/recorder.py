@@ -29,16 +29,19 @@ class Recorder:
         subject: the model.
         feeds: the inputs of each run, by the names of the subject.
         left: how many seconds there are, at any moment.
+        known: what runs on these inputs gave already, if they were made.
     """
 
     real = True
 
-    def __init__(self, subject: Subject, feeds: Sequence[Feeds], left: Callable[[], float]) -> None:
+    def __init__(
+        self, subject: Subject, feeds: Sequence[Feeds], left: Callable[[], float], known: Sequence[Values] = ()
+    ) -> None:
         self.subject = subject
         self.feeds = list(feeds)
         self._left = left
-        self._kept: list[Values] = [{} for _ in feeds]
-        self._asked: set[str] = set()
+        self._kept: list[Values] = [dict(values) for values in known] or [{} for _ in feeds]
+        self._asked: set[str] = set.intersection(*map(set, self._kept)) if self._kept else set()
         self.failed: set[int] = set()  # runs that did not end well
 
     def values(self, names: Iterable[str]) -> Sequence[Values]:
@@ -66,7 +69,7 @@ class Recorder:
                 kept[name] = self.subject.weight(name)
         made = [name for name in made if name not in self.subject.weights]
         try:
-            session = Session(self.subject, made)
+            session = Session(self.subject, made, only=True)
         except Failed:
             # The type of one of them can't be told, or can't be an output.
             if len(made) > 1 and self._left() > 0:

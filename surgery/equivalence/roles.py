@@ -20,6 +20,7 @@ from surgery.equivalence.subject import Port, Subject, attribute, subgraphs
 RoleKind = Literal[
     "image", "signal", "positive", "share", "bounded", "grid", "scales",  # floats
     "index", "lengths", "count", "choice", "sizes", "parts", "axes", "bits", "digits", "ones", "zeros",  # integers
+    "signed", "wide",  # integers that may be anything
     "flags", "bytes", "text",
 ]  # fmt: skip
 
@@ -39,18 +40,26 @@ _PLAIN: dict[tuple[str, int], RoleKind] = {
     ("Slice", 4): "ones",
 }
 _MAX_PLANS = 6
+_ANY: set[RoleKind] = {"bits", "digits", "ones", "zeros", "choice"}
 
 
 @dataclass(frozen=True)
 class Role:
     """A way to make values; ``bound`` and ``values`` are what its kind needs.
 
-    index: 0 <= v < bound. choice: one of `values`. parts: they add up to bound.
+    index: 0 <= v < bound. choice: one of `values`. parts: they add up to bound. signed, wide: of
+    either sign, up to a hundred or as large as the dtype holds, `values` and what is beside them
+    among them.
     """
 
     kind: RoleKind
     bound: int = 2
     values: tuple[int, ...] = ()
+
+    @property
+    def loose(self) -> bool:
+        """Whether nothing that the input reaches was seen to bound its values."""
+        return self.kind in _ANY
 
 
 @dataclass

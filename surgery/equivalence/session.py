@@ -36,6 +36,7 @@ class Session:
     Args:
         subject: what to run.
         extra: tensors to fetch besides the outputs, as far as numpy has their type.
+        only: fetch these alone, and run only what they need: often a small part.
         optimise: as users run it, graph optimised and weights repacked; only to learn how much
             that moves results.
         threads: within an operator. One is quickest where two runs go on at once, and a
@@ -46,15 +47,22 @@ class Session:
     """
 
     def __init__(
-        self, subject: Subject, extra: Sequence[str] = (), *, optimise: bool = False, threads: int = 1
+        self,
+        subject: Subject,
+        extra: Sequence[str] = (),
+        *,
+        only: bool = False,
+        optimise: bool = False,
+        threads: int = 1,
     ) -> None:
         self.subject = subject
-        self._data = subject.serialise(extra)
+        self._data = (subject.upto(extra) if only else subject).serialise(extra)
         self._options = _options(subject, optimise, threads)
         self._session = self._load()
         # Of what numpy lacks, bfloat16 for one, the outputs are cast in the copy; extras are left out.
         types = {value.name: value.type for value in self._session.get_outputs()}
         self.names = [name for name, type_ in types.items() if _TENSOR.search(type_) or "map" in type_]
+        self._takes = {value.name for value in self._session.get_inputs()} if only else None
         self.elems: dict[str, int] = {  # of those that are tensors
             name: TensorProto.DataType.Value(found[1].upper())
             for name, type_ in types.items()
@@ -77,14 +85,14 @@ class Session:
         via = {port.name: port.via for port in self.subject.inputs}
         options = ort.RunOptions()
         options.log_severity_level = 4
-        if names is not None:
-            options.only_execute_path_to_fetches = True
         timer = threading.Timer(seconds, lambda: setattr(options, "terminate", True))
         timer.daemon = True
         timer.start()
         wanted = list(names) if names is not None else self.names
         try:
             fed = {via.get(name, name): value for name, value in feeds.items()}
+            if self._takes is not None:
+                fed = {name: value for name, value in fed.items() if name in self._takes}
             return dict(zip(wanted, session.run(wanted, fed, options), strict=True))
         except Exception as error:  # the runtime raises a dozen types with no common base
             if options.terminate:

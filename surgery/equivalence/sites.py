@@ -30,13 +30,14 @@ from surgery.equivalence.hostile import LOOSE, UNSIGNED, Attack, count
 from surgery.equivalence.inferred import Inferred
 from surgery.equivalence.pairing import Pairs, fits
 from surgery.equivalence.recorder import Feeds, Recorder, Source, deadline
-from surgery.equivalence.session import Failed
+from surgery.equivalence.session import Failed, Values
 from surgery.equivalence.subject import Port, Subject, read_weight
 from surgery.equivalence.trial import Trial
-from surgery.report import Sites, Verdict
+from surgery.report import SiteKind, Sites, Verdict
 
 RUNS = 3  # of the whole model, at sizes that differ in every axis that is free
 WIDENINGS = 2
+DRAWN = 40  # kinds that the report holds the nodes of
 
 Outcome = Literal["equal", "different", "not reached", "random", "unverified"]
 
@@ -101,6 +102,7 @@ class SiteVerifier:
         seed: of all chance.
         budget: seconds.
         repro: the folder for reproductions of what fails, if any are wanted.
+        known: what the models before and after gave for each of `feeds`, if they ran.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class SiteVerifier:
         seed: int = 0,
         budget: float = 120.0,
         repro: Path | None = None,
+        known: Sequence[tuple[Values, Values]] = (),
     ) -> None:
         self.tolerance, self.changes, self.domain = tolerance, changes, dict(domain or {})
         self.seed, self.repro = seed, repro
@@ -130,7 +133,10 @@ class SiteVerifier:
         self.shared: set[int] = set()
         self.sizes = not pairs.narrower  # else the model after takes no others
         chosen = _varied([fed for fed in feeds if self.sizes or fits(fed, after, pairs)])
-        self.source: Source = Recorder(before, chosen, self.left) if runs else Inferred(before, chosen, seed)
+        self._known = {id(fed): values for fed, values in zip(feeds, known, strict=False)}
+        self.source: Source = (
+            Recorder(before, chosen, self.left, self._gave(chosen, 0)) if runs else Inferred(before, chosen, seed)
+        )
         self._settling = chosen[:2] if runs else []
 
     def run(self) -> SiteReport:
@@ -148,6 +154,7 @@ class SiteVerifier:
         failed = {id(cut) for cut, finding in findings if finding.outcome not in ("equal", "not reached")}
         held = sum(failed.isdisjoint(map(id, cuts)) for cuts in kinds)
         self._sum_up(len(cuts), len(kinds), held, Counter(finding.outcome for _, finding in ordered))
+        self.report.sites.kinds = [self._drawn(cuts, failed) for cuts in kinds[:DRAWN]]
         self.report.evidence = dict(self.evidence)
         self.report.seconds = time.monotonic() - start
         return self.report
@@ -155,8 +162,11 @@ class SiteVerifier:
     def _settle(self) -> None:
         via = self.pairs.inputs
         theirs = [{b: feeds[a] for b, a in via.items()} for feeds in self._settling]
-        before = Recorder(self.match.before, self._settling, self.left)
-        settle(self.match, before, Recorder(self.match.after, theirs, self.left))
+        before = Recorder(self.match.before, self._settling, self.left, self._gave(self._settling, 0))
+        settle(self.match, before, Recorder(self.match.after, theirs, self.left, self._gave(self._settling, 1)))
+
+    def _gave(self, feeds: Sequence[Feeds], side: int) -> list[Values]:
+        return [self._known.get(id(fed), ({}, {}))[side] for fed in feeds]
 
     def _sum_up(self, claims: int, kinds: int, held: int, outcomes: Mapping[Outcome, int]) -> None:
         verdict: Verdict = "changed" if self.changes else "equal"
@@ -173,6 +183,11 @@ class SiteVerifier:
             self.report.notes.append(f"{outcomes['random']} claims rest on random operators, and are not verified")
         if self.left() <= 0:
             self.report.notes.append(f"the budget of {self.budget:g} s for sites is spent")
+
+    def _drawn(self, cuts: list[Cut], failed: set[int]) -> SiteKind:
+        bad = [cut for cut in cuts if id(cut) in failed]
+        verdict: Verdict = self.report.sites.verdict if bad else "changed" if self.changes else "equal"
+        return SiteKind(str((bad or cuts)[0].claim), len(cuts), verdict, *(bad or cuts)[0].steps())
 
     # ---- from cuts to kinds -----------------------------------------------------------------
 

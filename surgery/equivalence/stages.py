@@ -14,13 +14,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import helper
 
 from surgery.equivalence.session import Failed, Session, Values
 from surgery.equivalence.subject import Subject, reads
 
-_STAGES = 4
+_LEAST = 4  # stages; with fewer, little is saved
 
 
 @dataclass
@@ -73,16 +72,16 @@ class Stages:
 
 
 def _cuts(subject: Subject) -> list[int]:
-    """The nodes, by number, before which to cut: the plants fall into equal parts."""
+    """The nodes, by number, before which to cut: each that reads a plant first."""
     found: dict[str, int] = {}
     plants = set(subject.plants)
     for number, node in enumerate(subject.proto.graph.node):
         for name in plants.intersection(reads(node)):
             found.setdefault(name, number)
     starts = sorted(found.values())
-    if len(starts) < 2 * _STAGES or subject.random:
+    if len(starts) < _LEAST or subject.random:
         return []
-    return sorted({starts[i * len(starts) // _STAGES] for i in range(1, _STAGES)} - {0})
+    return sorted({*starts} - {0})
 
 
 def _whole(subject: Subject, extra: Sequence[str]) -> _Stage:
@@ -94,34 +93,20 @@ def _load(subject: Subject, extra: Sequence[str], cuts: Sequence[int]) -> list[_
     declared = {value.name: value for value in subject.proto.graph.input}
     stages: list[_Stage] = []
     wanted = {*(port.via for port in subject.outputs), *extra}
+    last = {name: number for number, node in enumerate(nodes) for name in reads(node)}  # that reads it
     for start, stop in pairwise([0, *cuts, len(nodes)]):
         part = nodes[start:stop]
         made = {name for node in part for name in node.output if name}
-        later = {name for node in nodes[stop:] for name in reads(node)}
-        needs = [name for name in _read(part) if name in declared and name not in subject.weights]
-        plants = [name for name in subject.plants if name in _read(part)]
-        proto = _part(subject, part, [declared[name] for name in (*needs, *plants)])
+        later = {name for name in made if last.get(name, 0) >= stop}
+        read = dict.fromkeys(name for node in part for name in reads(node))
+        needs = [name for name in read if name in declared and name not in subject.weights]
+        plants = [name for name in subject.plants if name in read]
+        proto = subject.part(part, [declared[name] for name in (*needs, *plants)])
         ends = [name for name in made if name in wanted or name in later]
         session = Session(Subject(subject.path, proto, labels=subject.labels), ends)
-        if not later.intersection(made) <= session.elems.keys():
+        if not later <= session.elems.keys():
             raise Failed("a value on a cut can't be fed")
         for name, elem in session.elems.items():
             declared[name] = helper.make_tensor_value_info(name, elem, None)
         stages.append(_Stage(session, needs, plants))
     return stages
-
-
-def _read(part: Sequence[onnx.NodeProto]) -> dict[str, None]:
-    return dict.fromkeys(name for node in part for name in reads(node))
-
-
-def _part(subject: Subject, part: Sequence[onnx.NodeProto], inputs: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
-    whole, needed = subject.proto, _read(part)
-    proto = onnx.ModelProto(ir_version=whole.ir_version)
-    proto.opset_import.extend(whole.opset_import)
-    proto.functions.extend(whole.functions)
-    proto.graph.name = "stage"
-    proto.graph.node.extend(part)
-    proto.graph.initializer.extend(tensor for name, tensor in subject.weights.items() if name in needed)
-    proto.graph.input.extend(inputs)
-    return proto

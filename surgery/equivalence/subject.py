@@ -33,6 +33,11 @@ _WEIGHTED = {"Conv", "ConvTranspose", "DeformConv", "MatMul", "Gemm", "Einsum"} 
 _RECURRENT = {"LSTM", "GRU", "RNN"}  # inputs 1 and 2
 _RELAYS = {"Identity", "Transpose", "Reshape", "Cast", "Squeeze", "Unsqueeze", "Flatten"}
 _SQUASHERS = {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Hardmax", "ArgMax", "TopK"}
+_PICKERS = {"ArgMax", "TopK", "Hardmax"}
+# What exports put behind a choice: an offset, a look-up, a mask, a threshold.
+_CARRIERS = {"Add", "Sub", "Mul", "Div", "Mod", "Neg", "Gather", "GatherElements", "GatherND", "OneHot", "Where"}
+_CARRIERS |= {"Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Not", "And", "Or", "Slice", "Split"}
+_CARRIERS |= {"ReduceMax", "ReduceSum", "Max", "Min", "Clip", "Expand", "Tile", "Pad", "CumSum", "ScatterElements"}
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
 _FOREIGN = {
@@ -63,11 +68,16 @@ class Port:
         return TensorProto.DataType.Name(self.elem).lower() if self.elem else "unknown"
 
     @property
+    def element(self) -> np.dtype:
+        """The dtype of its elements, of ml_dtypes where numpy lacks it."""
+        return np.dtype(helper.tensor_dtype_to_np_dtype(self.elem)) if self.elem else np.dtype(object)
+
+    @property
     def numpy(self) -> np.dtype:
         """The dtype of the arrays that the copy takes or gives for it."""
         if self.elem in _FOREIGN:
             return np.dtype(np.float32)
-        return np.dtype(helper.tensor_dtype_to_np_dtype(self.elem)) if self.elem else np.dtype(object)
+        return self.element
 
     def __str__(self) -> str:
         dims = "?" if self.dims is None else ",".join("?" if d is None else str(d) for d in self.dims)
@@ -76,7 +86,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Tap:
-    """The input of the Softmax, Sigmoid, ArgMax, ... that an output ends in.
+    """The input of the Softmax, Sigmoid, ArgMax, ... that an output ends in, or of the choice it is made from.
 
     ``axes`` says what the operator works over: None is elementwise. ``picks`` is the tensor
     of indices where the operator gives some and only its layout changes on the way to the
@@ -146,6 +156,25 @@ class Subject:
             return bytes(self.proto.SerializeToString())
         finally:
             del outputs[count:]
+
+    def part(self, nodes: Sequence[onnx.NodeProto], inputs: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
+        """A model of some of the nodes, with the weights that they read; its outputs are still to be named."""
+        whole, needed = self.proto, {name for node in nodes for name in reads(node)}
+        proto = onnx.ModelProto(ir_version=whole.ir_version)
+        proto.opset_import.extend(whole.opset_import)
+        proto.functions.extend(whole.functions)
+        proto.graph.name = "part"
+        proto.graph.node.extend(nodes)
+        proto.graph.initializer.extend(tensor for name, tensor in self.weights.items() if name in needed)
+        proto.graph.input.extend(inputs)
+        return proto
+
+    def upto(self, names: Sequence[str]) -> Subject:
+        """What the tensors `names` are computed by, and nothing else; it has no outputs of its own."""
+        nodes = _live(self.proto.graph, names)
+        needed = {name for node in nodes for name in reads(node)}
+        inputs = [v for v in self.proto.graph.input if v.name in needed and v.name not in self.weights]
+        return Subject(self.path, self.part(nodes, inputs), self.inputs, labels=self.labels, random=self.random)
 
     def weight(self, name: str) -> np.ndarray:
         """The values of a top-level initializer."""
@@ -282,9 +311,9 @@ def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     return next((int(a.i) for a in node.attribute if a.name == name), default)
 
 
-def _live(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes that an output depends on, in order."""
-    needed = {value.name for value in graph.output}
+def _live(graph: onnx.GraphProto, names: Sequence[str] | None = None) -> list[onnx.NodeProto]:
+    """The nodes that an output, or one of `names`, depends on, in order."""
+    needed = {value.name for value in graph.output} if names is None else set(names)
     live = []
     for node in reversed(graph.node):
         if any(name in needed for name in node.output):
@@ -372,25 +401,30 @@ def _lift(node: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
 
 
 def _find_taps(proto: onnx.ModelProto) -> Iterator[Tap]:
-    """The logits behind each output, through changes of layout and Concat; 64 at most."""
+    """The logits behind each output, through changes of layout and Concat; 64 at most.
+
+    Behind what is computed from a choice (ArgMax, TopK) they are looked for, too: an index tells
+    nothing of by how much it won, wherever it was added to or looked up.
+    """
     makers = {name: node for node in proto.graph.node for name in node.output}
     opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1)
     for value in proto.graph.output:
-        todo, done, seen, plain = [value.name], set[str](), 0, True
+        todo, done, seen = [(value.name, True, False)], set[str](), 0
         while todo and seen < 64 and len(done) < 1000:
-            name = todo.pop(0)
+            name, plain, carried = todo.pop(0)
             node = makers.get(name)
             if node is None or not node.input or name in done:
                 continue
             done.add(name)
             if node.op_type == "Concat":
-                todo, plain = [*node.input, *todo], False
+                todo = [*((source, False, carried) for source in node.input), *todo]
             elif node.op_type in _RELAYS:
-                todo.insert(0, node.input[0])
-                plain = plain and node.op_type != "Transpose"
-            elif node.op_type in _SQUASHERS:
+                todo.insert(0, (node.input[0], plain and node.op_type != "Transpose", carried))
+            elif node.op_type in (_PICKERS if carried else _SQUASHERS):
                 seen += 1
-                yield _tap(value.name, name, node, makers, opset, plain)
+                yield _tap(value.name, name, node, makers, opset, plain and not carried)
+            elif node.op_type in _CARRIERS:
+                todo += [(source, False, True) for source in node.input if source]
 
 
 def _tap(

@@ -16,6 +16,7 @@ from surgery.equivalence.subject import Port
 
 KINDS = ("bars", "1/f", "normal", "bars 0-255", "uniform")  # in the order in which they are used
 FLOATS = ("image", "signal", "positive", "share", "bounded", "grid", "scales")  # roles
+_HUGE = 40  # bits of the widest integers: beyond what 32 bits hold, and short of overflow in sums
 _WORDS = ("alpha", "Beta gamma", "", "1234567", "naïve", "delta")
 
 
@@ -54,6 +55,8 @@ def _array(
             if len(shape) >= 3:
                 return (bars(shape, rng) * 127.5 + 127.5 + low).astype(port.numpy)
             return rng.integers(low, low + 256, shape).astype(port.numpy)
+        if role.kind in ("signed", "wide"):
+            return _unbounded(shape, role, port.numpy, rng)
         return np.asarray(_integers(shape, role, rng, like)).astype(port.numpy)
 
 
@@ -170,6 +173,21 @@ def _integers(shape: tuple[int, ...], role: Role, rng: np.random.Generator, like
             bits[..., :1] = 1
         return bits
     return np.full(shape, 1 if kind == "ones" else 0)
+
+
+def _unbounded(shape: tuple[int, ...], role: Role, dtype: np.dtype, rng: np.random.Generator) -> np.ndarray:
+    """Integers of any sign and size, as many of each number of bits; few ones hold the extremes at least."""
+    limits = np.iinfo(dtype)
+    most = min(limits.max, 100 if role.kind == "signed" else 1 << _HUGE)
+    low = -most if limits.min else 0
+    sizes = np.exp2(rng.uniform(0, np.log2(most), shape)).astype(np.int64)
+    drawn = np.asarray(sizes * (rng.integers(0, 2, shape) * 2 - 1 if low else 1))
+    marks = [low, most, *(mark + step for mark in (0, *role.values) for step in (-1, 0, 1))]
+    marked = rng.choice(np.clip(marks, low, most), shape)
+    values = np.asarray(np.where(rng.random(shape) < 0.3, marked, drawn))
+    ends = [low, most] if role.kind == "signed" else [most, low]
+    values.reshape(-1)[:2] = ends[: values.size]
+    return values.astype(dtype)
 
 
 def _resized(like: Sequence[int], rank: int) -> list[int]:

@@ -15,6 +15,7 @@ from surgery.equivalence.inferred import guesses
 from surgery.equivalence.pairing import Pairs
 from surgery.equivalence.promise import Promise
 from surgery.equivalence.recorder import Feeds
+from surgery.equivalence.session import Values
 from surgery.equivalence.sites import Finding, SiteReport, SiteVerifier
 from surgery.equivalence.subject import Subject
 from surgery.report import Difference, Verification
@@ -32,7 +33,13 @@ class Asked(NamedTuple):
 
 
 def verify_sites(
-    before: Subject, after: Subject, pairs: Pairs, feeds: Sequence[Feeds], promise: Promise, asked: Asked
+    before: Subject,
+    after: Subject,
+    pairs: Pairs,
+    feeds: Sequence[Feeds],
+    promise: Promise,
+    asked: Asked,
+    known: Sequence[tuple[Values, Values]] = (),
 ) -> SiteReport:
     """Verify the sites between two models; see `sites`.
 
@@ -43,6 +50,7 @@ def verify_sites(
         feeds: inputs that the model before was seen to run on; none if it does not run.
         promise: what is promised there.
         asked: what else is to be kept to.
+        known: what both gave for each of `feeds`, as far as it is known.
     """
     return SiteVerifier(
         before,
@@ -56,6 +64,7 @@ def verify_sites(
         seed=asked.seed,
         budget=min(promise.budget, asked.seconds),
         repro=promise.repro,
+        known=known,
     ).run()
 
 

@@ -14,6 +14,9 @@ def show_contents(screen: Screen, contents: Contents) -> None:
     """The result of ``inspect``."""
     opsets = ", ".join(f"{name(domain)} {version}" for domain, version in contents.opsets.items())
     title = f"{screen.out.paint(escape(contents.model), 'bold')}  {size(contents.file_bytes)}"
+    if screen.quiet:
+        screen.say(f"{title}, {opsets or 'no opsets'}, {count(contents.nodes, 'node')}")
+        return
     screen.say(f"{title}, IR version {contents.ir_version}, {opsets or 'no opsets'}")
     facts: list[tuple[str, str, str]] = []
     for port in contents.inputs:
@@ -27,8 +30,8 @@ def show_contents(screen: Screen, contents: Contents) -> None:
         facts.append(("producer", name(contents.producer), ""))
     for function, nodes in contents.functions.items():
         facts.append(("function", name(function), count(nodes, "node")))
-    for key in contents.metadata:
-        facts.append(("metadata", name(key), ""))
+    for key, value in contents.metadata.items():
+        facts.append(("metadata", name(key), name(value) if screen.verbose else ""))
     for done in contents.history:
         facts.append(("history", name(done["pass"]), _deed(done)))
     screen.say(table(screen.out, ("", "", ""), facts).lstrip("\n"))
@@ -41,6 +44,9 @@ def show_nodes(screen: Screen, found: list[Node]) -> None:
     """The result of ``inspect --node``."""
     if not found:
         screen.talk("no node has such a name, output or operator")
+    if screen.quiet:
+        screen.say(count(len(found), "node"))
+        return
     for node in found:
         inside = f"  inside {some(node.inside, 5)}" if node.inside else ""
         screen.say(f"{screen.out.paint(name(node.operator), 'bold')}  {name(node.name)}{inside}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from surgery.registry import Entry
@@ -10,9 +10,10 @@ from surgery.render.screen import Screen
 from surgery.render.text import columns, escape
 
 
-def show_entries(screen: Screen, entries: Iterable[Entry]) -> None:
-    """One line a rewrite."""
+def show_entries(screen: Screen, entries: Iterable[Entry], targets: Mapping[str, str]) -> None:
+    """One line a rewrite, and one a target."""
     rows = [(entry.name, entry.kind, entry.summary) for entry in entries]
+    rows += [(name, "target", summary) for name, summary in targets.items()]
     if rows:
         screen.say(columns(rows))
     else:

@@ -14,6 +14,7 @@ STYLES = {
     "unverified": "yellow",
     "untouched": "dim",
 }
+_REASONS = 10  # why places are left, on lines of their own
 _FEW = 3  # names in a line; --verbose shows all
 
 
@@ -29,6 +30,7 @@ def show_report(screen: Screen, report: Report, *, dry_run: bool) -> None:
                 for note in report.verify.notes:
                     screen.say(f"  note: {escape(note)}")
     seconds = f"{report.seconds:.1f} s"
+    files = ", ".join(map(escape, filter(None, [report.output, *report.data])))
     if dry_run:
         screen.say(f"dry run: nothing written, {count(report.nodes['after'], 'node')} after, {seconds}")
     elif report.output is not None:
@@ -37,7 +39,7 @@ def show_report(screen: Screen, report: Report, *, dry_run: bool) -> None:
             "unverified": f"{count(report.nodes['after'], 'node')}, {_verdict(screen.out, 'unverified')}",
         }
         rest = what.get(report.verdict, count(report.nodes["after"], "node"))
-        screen.say(f"{screen.out.paint('wrote', 'bold')} {escape(report.output)}  {rest}, {seconds}")
+        screen.say(f"{screen.out.paint('wrote', 'bold')} {files}  {rest}, {seconds}")
 
 
 def show_verification(screen: Screen, result: Verification, before: str, after: str, seconds: float) -> None:
@@ -70,10 +72,12 @@ def explain(screen: Screen, result: Verification, consequence: str, cure: str) -
         screen.insist(f"  by pass  {name(result.guilty)}")
     for output in result.outputs:
         if output.verdict == "different" and output.name:
-            why = f", {name(output.note)}" if output.note else ""
-            screen.insist(f"  output   {name(output.name)}: max |d| {output.max_abs:.3g}{why}")
+            facts = [f"max |d| {output.moved}"] if output.moved != "-" or not output.note else []
+            facts += [name(output.note)] if output.note else []
+            screen.insist(f"  output   {name(output.name)}: {', '.join(facts)}")
     if first := result.first_difference:
-        screen.insist(f"  begins   tensor {name(first.tensor)}, max |d| {first.max_abs:.3g}")
+        moved = f", max |d| {first.max_abs:.3g}" if first.max_abs else ""  # a shape or NaN has no distance
+        screen.insist(f"  begins   tensor {name(first.tensor)}{moved}")
         screen.insist(f"           before: {name(first.before or first.node)}")
         screen.insist(f"           after:  {name(first.after)}")
     for note in result.notes:
@@ -84,15 +88,21 @@ def explain(screen: Screen, result: Verification, consequence: str, cure: str) -
 
 def _show_pass(screen: Screen, done: PassReport) -> None:
     most = len(done.at) if screen.verbose else _FEW
-    title = f"{name(done.name)}:{options(done.options)}" if done.options else name(done.name)
+    given = {key: done.options[key] for key in (done.options if screen.verbose else done.given)}
+    title = f"{name(done.name)}:{options(given)}" if given else name(done.name)
     at = f"  at {some(done.at, most)}" if done.at else ""
     screen.say(f"  {screen.out.paint(title, 'bold')}  {count(done.places, 'place')}{at}")
+    if done.places and done.contract.startswith("changes:"):
+        screen.say(f"    {escape(done.contract)}")
     reasons: dict[str, list[str]] = {}
     for skip in done.skipped:
         reasons.setdefault(skip.why, []).append(skip.node)
-    for why, nodes in reasons.items():
+    listed = list(reasons.items())
+    for why, nodes in listed if screen.verbose else listed[:_REASONS]:
         shown = some(nodes, len(nodes) if screen.verbose else _FEW)
         screen.say(f"    left as it is: {shown}: {escape(why)}")
+    if len(listed) > _REASONS and not screen.verbose:
+        screen.say(f"    left as they are for {len(listed) - _REASONS:,} more reasons: --verbose has them")
     for note in done.notes:
         screen.say(f"    note: {escape(note)}")
 
@@ -129,7 +139,7 @@ def _show_outputs(screen: Screen, result: Verification) -> None:
     rows: list[list[Cell]] = [
         [
             f"  {name(o.name)}",
-            f"{o.max_abs:.3g}",
+            o.moved,
             f"{o.max_rel:.3g}",
             f"{o.cosine:.6f}",
             f"{o.outside:.2%}",

@@ -1,0 +1,61 @@
+"""Spell the seldom reductions by the common ones.
+
+    x ── ReduceL1 ── y           =>    x ── Abs ── ReduceSum ── y
+    x ── ReduceLogSum ── y       =>    x ── ReduceSum ── Log ── y
+    x ── ReduceLogSumExp ── y    =>    x ─┬─ ReduceMax ─┬──────────────────── Add ── y
+                                          └──── Sub ────┘── Exp ── ReduceSum ── Log ┘
+    x ── ReduceSum([]) ── y      =>    x ── Identity ── y     (where empty axes mean none)
+
+ReduceL2 and ReduceSumSquare become Mul, ReduceSum and Sqrt.
+
+Why: OpenVINO 2026.4.1 reduces ReduceL1, ReduceLogSum and ReduceLogSumExp over all axes where they stand in an
+attribute; MNN 3.6.1 takes empty axes for all where they mean none (``noop_with_empty_axes``).
+Numbers: the function bodies of the ONNX operator specification (ReduceL1-18, ReduceLogSum-18,
+ReduceLogSumExp-18); the largest element is taken out first, so that Exp does not overflow.
+Refuses: nothing. A place with axes that are not constant is left.
+"""
+
+import numpy as np
+
+from surgery import Close, Pass
+
+
+class ReduceForms(Pass):
+    operator = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare", "ReduceSum")
+    contract = Close(rtol=1e-5, atol=1e-6)
+    domain = {"data": (-1e18, 1e18)}
+
+    def rewrite(self, op, node):
+        x = node.inputs[0]
+        axes = node.attr("axes")
+        if len(node.inputs) > 1 and node.inputs[1] is not None:
+            known = node.constant(1)
+            if known is None:
+                return op.skip("its axes are not constant")
+            axes = known.tolist()
+        idle = not axes and node.attr("noop_with_empty_axes", 0)
+        if node.op_type == "ReduceSum":
+            return op.Identity(x) if idle else op.skip("it is a plain sum")
+        if x.dtype is None or x.dtype.kind != "f":
+            return op.skip(f"{x.name!r} is of type {x.dtype or 'unknown'}")
+        keep = node.attr("keepdims")
+
+        def total(values, keepdims=keep):
+            return values if idle else op.ReduceSum(values, axes or None, keepdims=keepdims)
+
+        if node.op_type == "ReduceL1":
+            return total(op.Abs(x))
+        if node.op_type == "ReduceLogSum":
+            return op.Log(total(x))
+        if node.op_type == "ReduceSumSquare":
+            return total(op.Mul(x, x))
+        if node.op_type == "ReduceL2":
+            return op.Sqrt(total(op.Mul(x, x)))
+        if idle:
+            return op.Log(op.Exp(x))
+        highest = op.ReduceMax(x, axes or None, keepdims=1)
+        logs = op.Add(op.Log(total(op.Exp(op.Sub(x, highest)), 1)), highest)
+        if keep:
+            return logs
+        every = axes or (None if x.shape is None else list(range(len(x.shape))))
+        return op.skip(f"the rank of {x.name!r} is unknown") if every is None else op.Squeeze(logs, np.array(every))

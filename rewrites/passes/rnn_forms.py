@@ -1,0 +1,85 @@
+"""Spell LSTM, GRU and RNN as compilers expect exporters to write them.
+
+    x, h0 = 0 ── LSTM ── Y              =>    x ── LSTM ── Y, Y_h, Y_c
+    x ── LSTM ── Y_h                    =>    x ── LSTM ── Y ─┬─ Slice(last step, forward) ───┬─ Concat ── Y_h
+                                                              └─ Slice(first step, backward) ─┘
+    x ── LSTM(reverse) ── Y             =>    x ── MatMul(turned) ── LSTM ── MatMul(turned) ── Y
+
+States of zeros, which are the default, are dropped; outputs that nothing reads are named; the last state is read
+out of the sequence of states; a layer that runs backwards alone runs forwards over the sequence turned round.
+
+Why: MNN 3.6.1 crashes where an LSTM declares fewer than three outputs, and is wrong about ``reverse``; ncnn
+refuses or mistakes zero states, Y_h and ``reverse``.
+Numbers: the recurrence is the same; turning round multiplies by 0 and 1.
+Refuses: nothing. A place with sequence lengths, with Y_c read beside, or whose length is free where it would be
+turned round keeps that part.
+"""
+
+import numpy as np
+
+from surgery import Close, Pass
+
+OUTPUTS = {"LSTM": 3, "GRU": 2, "RNN": 2}
+FLOATS = 1e30
+
+
+class RnnForms(Pass):
+    operator = ("LSTM", "GRU", "RNN")
+    contract = Close(rtol=1e-5, atol=1e-6)
+    domain = {"X": (-FLOATS, FLOATS)}
+
+    def rewrite(self, op, node):
+        names = OUTPUTS[node.op_type]
+        inputs = [*node.inputs, *[None] * (8 - len(node.inputs))]
+        x, lengths = inputs[0], inputs[4]
+        read = [is_read(value) for value in node.ir.outputs] + [False] * names
+        if node.attr("layout", 0) or lengths is not None:
+            return op.skip("it has lengths of its own, or batches first")
+        states = [value is not None and value.constant is not None and not value.constant.any() for value in inputs]
+        zero = [i for i in (5, 6) if states[i]]
+        turn = node.attr("direction") == "reverse" and x.shape is not None and isinstance(x.shape[0], int)
+        last = read[1] and not read[2]
+        named = len([value for value in node.ir.outputs if value.name]) == names
+        if not (zero or turn or last or not named):
+            return op.skip("its form is plain")
+        for i in zero:
+            inputs[i] = None
+        how = {name: node.attr(name) for name in node.ir.attributes}
+        if turn:
+            how["direction"] = "forward"
+            turned = np.ascontiguousarray(np.eye(x.shape[0])[::-1]).astype(x.dtype)
+            inputs[0] = along_time(op, turned, x)
+        while inputs and inputs[-1] is None:
+            inputs.pop()
+        y, *rest = getattr(op, node.op_type)(*inputs, outputs=names, **how)
+        if last:
+            rest[0] = final(op, y, how.get("direction", "forward"))
+        if turn:
+            y = along_time(op, turned, y)
+        return [y, *rest][: len(node.outputs)]
+
+
+def is_read(value):
+    """Whether anything reads the value."""
+    return bool(value.name) and (bool(value.uses()) or value.is_graph_output())
+
+
+def along_time(op, turned, x):
+    """The sequence [time, ...] turned round."""
+    flat = op.MatMul(turned, op.Reshape(x, [len(turned), -1]))
+    return op.Reshape(flat, op.Shape(x))
+
+
+def final(op, y, direction):
+    """The last state [directions, batch, hidden] out of all [time, directions, batch, hidden]."""
+    end = np.iinfo(np.int64).max
+
+    def step(start, stop, way):
+        part = op.Slice(y, [start, way], [stop, way + 1], [0, 1])
+        return op.Squeeze(part, [0])
+
+    if direction == "forward":
+        return step(-1, end, 0)
+    if direction == "reverse":
+        return step(0, 1, 0)
+    return op.Concat(step(-1, end, 0), step(0, 1, 1), axis=0)

@@ -1,0 +1,47 @@
+"""ONNX Runtime: the model as it is, or in its ORT format for phones."""
+
+from __future__ import annotations
+
+from surgery.targets.build import Step
+from surgery.targets.rule import NEGATIVE_DIMS, Chosen, Opsets, Option, Rule, Target
+from surgery.targets.sizes import Sizes
+
+MEASURED = "measured, onnxruntime 1.31.1"
+
+RULES = (
+    Rule(
+        "O1",
+        "*",
+        (
+            "since is None and not local_function and domain not in ('com.microsoft', 'com.microsoft.nchwc', "
+            "'ai.onnx.ml', 'com.ms.internal.nhwc')"
+        ),
+        happens="refused",
+        why="there is no such operator",
+        cure="",
+        source=MEASURED,
+    ),
+    NEGATIVE_DIMS,
+)
+
+TARGET = Target(
+    name="onnxruntime",
+    versions=("1.31.1",),
+    differs=(),
+    opsets=(Opsets("", 1, 26, MEASURED),),
+    options=(
+        Option("style", ("Fixed", "Runtime"), "Fixed", "--optimization_style"),
+        Option("platform", ("arm", "amd64"), "amd64", "--target_platform"),
+    ),
+    rules=RULES,
+    command=(
+        "python -m onnxruntime.tools.convert_onnx_models_to_ort . --optimization_style Fixed --target_platform amd64"
+    ),
+)
+
+
+def build(chosen: Chosen, sizes: Sizes, name: str) -> list[Step]:
+    """The command that writes the ORT format, for the ONNX file runs as it is."""
+    command = ["python", "-m", "onnxruntime.tools.convert_onnx_models_to_ort", f"{name}.onnx"]
+    command += ["--optimization_style", chosen.options["style"], "--target_platform", chosen.options["platform"]]
+    return [Step(name, tuple(command), profiles=tuple(range(len(sizes.profiles))))]

@@ -1,0 +1,390 @@
+"""The words that conditions of rules are written in, and the places of a model that they are held against.
+
+A condition is an expression: ``mode == 'cubic' and rank(0) == 4``. In it
+
+- the name of an attribute is its value, or the schema's default, or None; ``given('strides')``
+  tells whether the file has it;
+- ``has(i)``, ``rank(i)``, ``shape(i)``, ``size(i)``, ``dtype(i)``, ``fixed(i)`` are of input `i`: is it
+  there, its rank, its dims (a symbol or None where free), its number of elements, its element type
+  (``'float32'``), whether all dims are numbers; ``is_const(i)`` tells whether it is stored in the
+  model, and ``const(i)`` its elements in a flat list; ``of_shape(i)`` whether it comes from shapes
+  and constants alone, ``settled(i)`` whether those shapes are all numbers, too; ``free(i, k)``
+  whether dim `k` is not known as a number, ``signed(i)`` whether its integers may be negative;
+  ``maker(i)`` is the operator that gives it;
+- ``out_rank(i)``, ``out_shape(i)``, ``out_dtype(i)`` are of output `i`; ``used(i)`` tells whether
+  anything takes it, ``readers(i)`` the operators that do, ``is_output(i)`` whether it is the model's;
+- ``ins``, ``outs`` count inputs and outputs; ``opset`` is the model's, ``since`` the version of the
+  operator; ``domain``, ``local_function``, ``branches_differ`` (of If: in rank), ``flattens(axis)``
+  (a dim behind `axis` is not 1), ``window_in_pad`` (of a pool: the last one), ``beyond(v)`` (a stored
+  float has an element larger than `v`; with ``beyond(v, 'int')`` an integer);
+- the options of the target by their names: ``soc``, ``precision``.
+
+What is not known is None; where that leaves a condition without an answer, it does not hold.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import onnx
+
+from surgery.sound import inner
+from surgery.targets.scope import STANDARD, Dims, Scope, elements, type_of
+
+_ERRORS = (onnx.shape_inference.InferenceError, ValueError, RuntimeError, TypeError)
+# What conditions may call besides.
+PLAIN: dict[str, Any] = {"__builtins__": {}} | {
+    f.__name__: f for f in (abs, all, any, len, max, min, set, str, sum, tuple, zip, range, math.prod, math.isinf)
+}
+
+
+@cache
+def compiled(condition: str) -> types.CodeType:
+    """A condition, ready to be held."""
+    return compile(condition, f"<{condition}>", "eval")
+
+
+class Names(dict[str, Any]):
+    """The names of one place; those that are not of the vocabulary are attributes."""
+
+    def __init__(self, place: Place, names: Mapping[str, Any]) -> None:
+        super().__init__(names)
+        self._place = place
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(self._place, name) if name in _ASKED else self._place.attr(name)
+
+
+def holds(condition: str, names: dict[str, Any]) -> bool:
+    """Whether a condition holds; what can't be told does not."""
+    if not condition:
+        return True
+    try:
+        return bool(eval(compiled(condition), names))
+    except (TypeError, IndexError, ZeroDivisionError):  # a rank, a dim or a constant is not known
+        return False
+
+
+class Place:
+    """One node, as conditions see it."""
+
+    def __init__(self, node: onnx.NodeProto, scope: Scope, opsets: Mapping[str, int], functions: set[Any]) -> None:
+        self.node = node
+        self.scope = scope
+        self._domain = "" if node.domain in STANDARD else node.domain
+        self._opset = opsets.get(self._domain, opsets.get("", 1))
+        self._attributes = {a.name: a for a in node.attribute}
+        self._local = (node.domain, node.op_type) in functions
+        self._model_opset = opsets.get("", 1)
+
+    @property
+    def name(self) -> str:
+        """The node's name, or that of its first output."""
+        return self.node.name or next((n for n in self.node.output if n), "") or self.node.op_type
+
+    @property
+    def folded(self) -> bool:
+        """Whether all that it gives depends on constants and fixed shapes alone."""
+        return all(self.scope.settled(name) for name in self.node.output if name)
+
+    def names(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The vocabulary at this place."""
+        words: dict[str, Any] = {
+            **PLAIN,
+            **options,
+            "opset": self._model_opset,
+            "since": _since(self._domain, self.node.op_type, self._opset),
+            "domain": self._domain,
+            "local_function": self._local,
+            "op_type": self.node.op_type,
+            "ins": len(self.node.input),
+            "outs": len(self.node.output),
+            "inside": self.scope.inside,
+        }
+        for word in _WORDS:
+            words[word] = getattr(self, word)
+        return Names(self, words)
+
+    # ------------------------------------------------------------------ the vocabulary
+
+    def attr(self, name: str) -> Any:
+        """An attribute, the schema's default, or None."""
+        found = self._attributes.get(name)
+        if found is None:
+            return _defaults(self._domain, self.node.op_type, self._opset).get(name)
+        if found.ref_attr_name:
+            return None
+        return _words(onnx.helper.get_attribute_value(found))
+
+    def given(self, name: str) -> bool:
+        """Whether the file has the attribute."""
+        return name in self._attributes
+
+    def has(self, i: int) -> bool:
+        """Whether input `i` is there."""
+        return self._input(i) != ""
+
+    def rank(self, i: int) -> int | None:
+        """The rank of input `i`."""
+        return self.scope.rank(self._input(i))
+
+    def shape(self, i: int) -> Dims | None:
+        """The dims of input `i`."""
+        return self.scope.types.get(self._input(i), (None, None))[1]
+
+    def size(self, i: int) -> int | None:
+        """The number of elements of input `i`."""
+        shape = self.shape(i)
+        if shape is None or not all(isinstance(d, int) for d in shape):
+            return None
+        return math.prod(d for d in shape if isinstance(d, int))
+
+    def dtype(self, i: int) -> str | None:
+        """The element type of input `i`."""
+        return self.scope.types.get(self._input(i), (None, None))[0]
+
+    def fixed(self, i: int) -> bool:
+        """Whether all dims of input `i` are numbers."""
+        return self.size(i) is not None
+
+    def is_const(self, i: int) -> bool:
+        """Whether input `i` is stored in the model."""
+        return self._input(i) in self.scope.stored
+
+    def const(self, i: int) -> list[Any] | None:
+        """The elements of input `i`, if it is stored."""
+        tensor = self.scope.stored.get(self._input(i))
+        return None if tensor is None else elements(tensor)
+
+    def of_shape(self, i: int) -> bool:
+        """Whether input `i` comes from shapes and constants alone."""
+        return self.scope.of_shape(self._input(i))
+
+    def settled(self, i: int) -> bool:
+        """Whether it does, and those shapes are numbers."""
+        return self.scope.settled(self._input(i))
+
+    def free(self, i: int, axis: int) -> bool:
+        """Whether dim `axis` of input `i` is not known as a number."""
+        shape = self.shape(i)
+        return shape is None or not isinstance(shape[axis], int)
+
+    def signed(self, i: int) -> bool:
+        """Whether integers of input `i` may be negative, as far as is seen."""
+        return self.scope.signed(self._input(i))
+
+    def maker(self, i: int) -> str:
+        """The operator that gives input `i`."""
+        node = self.scope.makers.get(self._input(i))
+        return "" if node is None else node.op_type
+
+    def out_rank(self, i: int = 0) -> int | None:
+        """The rank of output `i`."""
+        shape = self.out_shape(i)
+        return None if shape is None else len(shape)
+
+    def out_shape(self, i: int = 0) -> Dims | None:
+        """The dims of output `i`."""
+        return self.scope.types.get(self._output(i), (None, None))[1]
+
+    def out_dtype(self, i: int = 0) -> str | None:
+        """The element type of output `i`."""
+        return self.scope.types.get(self._output(i), (None, None))[0]
+
+    def used(self, i: int) -> bool:
+        """Whether anything takes output `i`."""
+        return bool(self._output(i)) and (bool(self.readers(i)) or self.is_output(i))
+
+    def readers(self, i: int = 0) -> set[str]:
+        """The operators that take output `i`."""
+        return self.scope.readers.get(self._output(i), set())
+
+    def is_output(self, i: int = 0) -> bool:
+        """Whether output `i` is the model's."""
+        return self._output(i) in self.scope.outputs
+
+    def flattens(self, axis: int) -> bool:
+        """Whether a dim of the first input behind `axis` is not 1."""
+        shape = self.shape(0)
+        if shape is None:
+            raise TypeError
+        return any(d != 1 for d in shape[axis % len(shape) + 1 :])
+
+    @property
+    def branches_differ(self) -> bool:
+        """Whether the branches of If give tensors of unlike rank."""
+        ranks = []
+        for graph in inner(self.node):
+            scope = Scope(self.scope)
+            scope.read(graph)
+            ranks.append([scope.rank(output.name) for output in graph.output])
+        return any(a is not None and b is not None and a != b for a, b in zip(*ranks, strict=False)) if ranks else False
+
+    @property
+    def window_in_pad(self) -> bool:
+        """Whether a pool that rounds up starts its last window behind the data."""
+        shape, kernel = self.shape(0), self.attr("kernel_shape")
+        if not self.attr("ceil_mode") or shape is None or kernel is None:
+            return False
+        n = len(kernel)
+        pads, strides = self.attr("pads") or [0] * 2 * n, self.attr("strides") or [1] * n
+        spread = self.attr("dilations") or [1] * n
+        for i, size in enumerate(shape[2:]):
+            if not isinstance(size, int):
+                continue
+            last = -((size + pads[i] + pads[i + n] - (kernel[i] - 1) * spread[i] - 1) // -strides[i]) * strides[i]
+            if last >= size + pads[i]:
+                return True
+        return False
+
+    def beyond(self, value: float, kind: str = "float") -> bool:
+        """Whether a stored input of that kind of type has an element larger than `value`."""
+        return any(
+            math.isfinite(v) and abs(v) > value
+            for i in range(len(self.node.input))
+            if kind in (self.dtype(i) or "") and self.dtype(i) != "string"
+            for v in self.const(i) or ()
+        )
+
+    def _input(self, i: int) -> str:
+        return self.node.input[i] if i < len(self.node.input) else ""
+
+    def _output(self, i: int) -> str:
+        return self.node.output[i] if i < len(self.node.output) else ""
+
+
+_WORDS = (
+    *(
+        "given",
+        "has",
+        "rank",
+        "shape",
+        "size",
+        "dtype",
+        "fixed",
+        "is_const",
+        "const",
+        "of_shape",
+        "settled",
+        "free",
+        "signed",
+        "maker",
+    ),
+    *("out_rank", "out_shape", "out_dtype", "used", "readers", "is_output", "flattens", "beyond"),
+)
+_ASKED = ("branches_differ", "window_in_pad")
+
+
+def places(model: onnx.ModelProto) -> Iterator[Place]:
+    """Every node of a model, those of sub-graphs and functions among them, with what is known there."""
+    model = inferred(model)
+    functions = {(f.domain, f.name) for f in model.functions}
+    opsets = _opsets(model.opset_import)
+    scope = Scope()
+    scope.read(model.graph)
+    yield from _walk(model.graph, scope, opsets, functions)
+    for function in model.functions:
+        body = Scope()
+        body.inside = True
+        body.read(function)
+        yield from _walk(function, body, {**opsets, **_opsets(function.opset_import)}, functions)
+
+
+def _walk(graph: Any, scope: Scope, opsets: Mapping[str, int], functions: set[Any]) -> Iterator[Place]:
+    for node in graph.node:
+        yield Place(node, scope, opsets, functions)
+        for within in inner(node):
+            here = Scope(scope)
+            here.read(within)
+            yield from _walk(within, here, opsets, functions)
+
+
+def ports(model: onnx.ModelProto) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The model's inputs and outputs: ``name``, ``dtype``, ``shape``, ``rank``, ``stored``, ``given``."""
+    stored = {t.name for t in model.graph.initializer}
+    inputs = {v.name for v in model.graph.input if v.name not in stored}
+    makers = {name: node for node in model.graph.node for name in node.output}
+    found: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
+    for group, values in zip(found, (model.graph.input, model.graph.output), strict=True):
+        for value in values:
+            if value.name in stored and values is model.graph.input:
+                continue
+            dtype, shape = (None, None)
+            if value.type.WhichOneof("value") == "tensor_type":
+                dtype, shape = type_of(value.type.tensor_type)
+            origin = _origin(value.name, makers)
+            group.append(
+                {
+                    "name": value.name,
+                    "dtype": dtype,
+                    "shape": shape,
+                    "rank": None if shape is None else len(shape),
+                    "is_const": origin in stored or (origin in makers and makers[origin].op_type == "Constant"),
+                    "is_input": origin in inputs,
+                    "maker": makers[value.name].op_type if value.name in makers else "",
+                }
+            )
+    return found
+
+
+def negative_dims(model: onnx.ModelProto) -> bool:
+    """Whether dims are declared as negative numbers, as Paddle2ONNX's optimiser does."""
+    graph = model.graph
+    return any(
+        d.HasField("dim_value") and d.dim_value < 0
+        for v in (*graph.input, *graph.output, *graph.value_info)
+        for d in v.type.tensor_type.shape.dim
+    )
+
+
+def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with what onnx infers; as it is where it infers nothing."""
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except _ERRORS:
+        return model
+
+
+def _origin(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
+    """What a value is a plain copy of."""
+    seen = set()
+    while name in makers and makers[name].op_type == "Identity" and name not in seen:
+        seen.add(name)
+        name = makers[name].input[0]
+    return name
+
+
+def _opsets(imports: Any) -> dict[str, int]:
+    return {"" if o.domain in STANDARD else o.domain: o.version for o in imports}
+
+
+@cache
+def _since(domain: str, operator: str, opset: int) -> int | None:
+    try:
+        return int(onnx.defs.get_schema(operator, opset, domain).since_version)
+    except onnx.defs.SchemaError:
+        return None
+
+
+@cache
+def _defaults(domain: str, operator: str, opset: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    try:
+        attributes = onnx.defs.get_schema(operator, opset, domain).attributes
+    except onnx.defs.SchemaError:
+        return found
+    for name, attribute in attributes.items():
+        if attribute.default_value.type != onnx.AttributeProto.UNDEFINED:
+            found[name] = _words(onnx.helper.get_attribute_value(attribute.default_value))
+    return found
+
+
+def _words(value: Any) -> Any:
+    """A value of an attribute, with text as text and lists as lists."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return [_words(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,300 @@
+"""prepare: cured, verified, written; and what a chip gives is read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from surgery.cli import main
+
+SAMPLER = """<ir_version: 8, opset_import: ["" : 16]>
+    g (float[batch,3,height,width] x, float[batch,5,6,2] grid) => (float[batch,3,5,6] y)
+    { c = Tanh(x)  y = GridSample<mode="bilinear", padding_mode="zeros">(c, grid) }"""
+PLAIN = """<ir_version: 8, opset_import: ["" : 13]>
+    g (float[batch,3,height,width] x) => (float[batch,3,1,1] y, int64[batch,1,height,width] best)
+    { c = Tanh(x)  y = GlobalAveragePool(c)  best = ArgMax<axis=1>(c) }"""
+CUBIC = """<ir_version: 8, opset_import: ["" : 13]>
+    g (float[1,3,8,10] x) => (float[1,3,16,20] y) <float[4] s = {1, 1, 2, 2}> { y = Resize<mode="cubic">(x, , s) }"""
+ATC = "atc:version=8.0,soc=Ascend310P3"
+
+
+def save(text: str, path: Path) -> Path:
+    onnx.save(onnx.parser.parse_model(text), path)
+    return path
+
+
+def ops(path: Path) -> set[str]:
+    return {node.op_type for node in onnx.load(path).graph.node}
+
+
+def prepare(*words: str | Path) -> int:
+    return main(["prepare", *map(str, words)])
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A model without findings, prepared for atc at two sizes."""
+    model = save(PLAIN, tmp_path / "net.onnx")
+    out = tmp_path / "out"
+    shapes = ["--input-shape", "x:1,3,8,12", "--input-shape", "x:2,3,16,20"]
+    assert prepare(model, "--target", ATC, *shapes, "-o", out) == 0
+    return out
+
+
+def test_cures_verifies_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save(SAMPLER, tmp_path / "net.onnx")
+    out = tmp_path / "out"
+    assert prepare(model, "--target", ATC, "--input-shape", "x:2,3,8,12", "-o", out, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [finding["rule"] for finding in document["found"]] == ["A3"] and {
+        one["rule"] for one in document["left"]
+    } <= {"A24"}
+    assert "gridsample" in [text.partition(":")[0] for text in document["passes"]]
+    assert document["verdict"] == "equal" and document["probes"] == 1
+    assert "GridSample" not in ops(out / "net.onnx")
+    assert "--input_shape=x:2,3,8,12;grid:2,5,6,2" in document["steps"][0]["command"]
+
+
+def test_writes_what_the_compiler_and_the_chip_need(made: Path) -> None:
+    record = json.loads((made / "prepare.json").read_text())
+    assert record["schema"] == 1 and record["target"] == "atc" and len(record["cases"]) == 2
+    with np.load(made / "expected.npz") as expected:
+        for index, case in enumerate(record["cases"]):
+            (port,) = case["inputs"]
+            value = expected[f"x.{index}"]
+            assert list(value.shape) == port["shape"] == [[1, 3, 8, 12], [2, 3, 16, 20]][index]
+            assert (np.fromfile(made / port["file"], port["dtype"]).reshape(port["shape"]) == value).all()
+            session = ort.InferenceSession(made / "net.onnx")
+            for name, found in zip(("y", "best"), session.run(None, {"x": value}), strict=True):
+                assert np.allclose(found, expected[f"{name}.{index}"], atol=1e-6)
+    script = (made / "build.sh").read_text()
+    assert os.stat(made / "build.sh").st_mode & stat.S_IXUSR
+    assert "--dynamic_dims=1,8,12;2,16,20" in script and "surgery verify net.onnx --reference chip" in script
+    assert subprocess.run(["sh", "-n", made / "build.sh"]).returncode == 0
+
+
+def stand_in(folder: Path, name: str, code: str) -> None:
+    """A program on PATH that records its arguments and runs `code`."""
+    folder.mkdir(exist_ok=True)
+    script = folder / name
+    record = f"import json, os, sys\nopen({str(folder / 'calls')!r}, 'a').write(json.dumps(sys.argv[1:]) + '\\n')\n"
+    script.write_text(f"#!{sys.executable}\n{record}{code}")
+    script.chmod(0o755)
+
+
+COPY = """
+import numpy as np
+value = lambda flag: sys.argv[sys.argv.index(flag) + 1]
+case = value('--output_dirname')
+os.makedirs(f'chip/{case}')
+expected = np.load('expected.npz')
+for i, name in enumerate(('y', 'best')):
+    expected[f'{name}.{case}'].tofile(f'chip/{case}/input0_{i}.bin')
+"""
+
+
+def test_the_script_runs_and_closes_the_loop(made: Path, tmp_path: Path) -> None:
+    bin_ = tmp_path / "bin"
+    stand_in(bin_, "atc", "")
+    stand_in(bin_, "python3", COPY)  # of ais_bench
+    (bin_ / "surgery").write_text(
+        f"#!/bin/sh\nexec {sys.executable} -c 'from surgery.cli import main; raise SystemExit(main())' \"$@\"\n"
+    )
+    (bin_ / "surgery").chmod(0o755)
+    environment = os.environ | {"PATH": f"{bin_}:{os.environ['PATH']}", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run([made / "build.sh"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    calls = [json.loads(line) for line in (bin_ / "calls").read_text().splitlines()]
+    assert "--dynamic_dims=1,8,12;2,16,20" in calls[0] and "--soc_version=Ascend310P3" in calls[0]
+    assert calls[1][:4] == ["-m", "ais_bench", "--model", "net.om"]
+    assert [call[call.index("--dymDims") + 1] for call in calls[1:]] == ["x:1,3,8,12", "x:2,3,16,20"]
+    assert "equal" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["bin", "half", "npy", "txt", "trtexec", "nan"])
+def test_reads_what_tools_write(made: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    chip = made / "chip"
+    chip.mkdir()
+    with np.load(made / "expected.npz") as expected:
+        for index in (0, 1):
+            outputs = {name: expected[f"{name}.{index}"] for name in ("y", "best")}
+            if kind in ("trtexec", "nan"):
+                text = as_trtexec(outputs)
+                (chip / f"{index}.json").write_text(text if kind == "trtexec" else text.replace(": [ ", ": [ nan, ", 1))
+                continue
+            (chip / str(index) / "2026").mkdir(parents=True)
+            for place, value in enumerate(outputs.values()):
+                file = chip / str(index) / "2026" / f"input0_{place}.{'bin' if kind == 'half' else kind}"
+                if kind == "bin":
+                    value.tofile(file)
+                elif kind == "half":
+                    value.astype("float32" if value.dtype.kind == "f" else "int32").tofile(file)
+                elif kind == "npy":
+                    np.save(file, value)
+                else:
+                    np.savetxt(file, value.reshape(-1))
+    status = main(["verify", str(made / "net.onnx"), "--reference", str(chip)])
+    if kind == "nan":  # one element too many
+        assert status == 2 and "'y'" in capsys.readouterr().err
+    else:
+        assert status == 0 and "equal" in capsys.readouterr().out
+
+
+def as_trtexec(outputs: dict[str, np.ndarray]) -> str:
+    parts = [
+        f'{{ "name" : "{name}"\n  , "dimensions" : "{"x".join(map(str, value.shape))}"\n'
+        f'  , "values" : [ {", ".join(map(str, value.reshape(-1).tolist()))} ]\n }}'
+        for name, value in outputs.items()
+    ]
+    return "[\n  " + "\n, ".join(parts) + "\n]\n"
+
+
+def test_a_wrong_chip_is_told(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chip = made / "chip"
+    (chip / "0").mkdir(parents=True)
+    with np.load(made / "expected.npz") as expected:
+        (expected["y.0"] * 1.05).tofile(chip / "0" / "input0_0.bin")
+    assert main(["verify", str(made / "net.onnx"), "--reference", str(chip)]) == 1
+    assert "different" in capsys.readouterr().out
+
+
+def test_what_is_no_result_is_told(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chip = made / "chip"
+    (chip / "0").mkdir(parents=True)
+    verify = ["verify", str(made / "net.onnx"), "--reference"]
+    assert main([*verify, str(chip)]) == 2
+    assert "no results" in capsys.readouterr().err
+    (chip / "0" / "input0_0.bin").write_bytes(b"12345")
+    assert main([*verify, str(chip)]) == 2
+    assert "5 bytes" in capsys.readouterr().err
+    (chip / "0.json").write_text("{")
+    assert main([*verify, str(chip)]) == 2
+    (tmp_path / "elsewhere").mkdir()
+    assert main([*verify, str(tmp_path / "elsewhere")]) == 2
+    assert "prepare.json" in capsys.readouterr().err
+
+
+def test_trtexec_runs_each_probe_in_its_profile(tmp_path: Path) -> None:
+    model = save(PLAIN, tmp_path / "net.onnx")
+    out = tmp_path / "out"
+    shapes = ["--input-shape", "x:1~2,3,8,12", "--input-shape", "x:4,3,16,20~24"]
+    assert prepare(model, "--target", "tensorrt", *shapes, "-o", out) == 0
+    script = (out / "build.sh").read_text().replace("\\\n", "")
+    runs = [line.split() for line in script.splitlines() if "--loadEngine" in line]
+    assert len(runs) == 4  # two ends of two profiles
+    assert [word for run in runs for word in run if word.startswith("--useProfile")] == [
+        *("--useProfile=0", "--useProfile=0", "--useProfile=1", "--useProfile=1")
+    ]
+    assert "--loadInputs=x:probes/0/input0.bin" in runs[0] and "--exportOutput=chip/0.json" in runs[0]
+
+
+def test_what_no_pass_cures_is_not_handed_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save(SAMPLER.replace("Tanh", "my.Own").replace('"" : 16', '"" : 16, "my" : 1'), tmp_path / "net.onnx")
+    out = tmp_path / "out"
+    words = [model, "--target", ATC, "--input-shape", "x:1,3,8,8", "-o", out]
+    assert prepare(*words) == 1
+    shown = capsys.readouterr()
+    assert "A20" in shown.out and "mmagic" in shown.out and "nothing written" in shown.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["net.onnx"]
+
+
+def test_findings_may_be_allowed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save(PLAIN.replace("axis=1", "axis=1, select_last_index=1"), tmp_path / "net.onnx")
+    words = [model, "--target", "mnn", "--input-shape", "x:1,3,8,8", "-o", tmp_path / "out"]
+    assert prepare(*words) == 1
+    assert prepare(*words, "--allow-findings") == 0
+    assert "K19" in capsys.readouterr().out and (tmp_path / "out" / "net.onnx").is_file()
+
+
+def test_another_folder_is_left_alone(tmp_path: Path, made: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    words = [tmp_path / "net.onnx", "--target", "onnxruntime", "-o"]
+    assert prepare(*words, tmp_path / "mine") == 2
+    assert prepare(*words, tmp_path / "net.onnx") == 2
+    assert prepare(*words, made) == 0  # its own folder is written anew
+    assert json.loads((made / "prepare.json").read_text())["target"] == "onnxruntime"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "net.onnx", "out"]
+
+
+def test_a_mindir_file_is_handed_on(tmp_path: Path) -> None:
+    (tmp_path / "net.mindir").write_bytes(b"mindir")
+    words = [tmp_path / "net.mindir", "-o", tmp_path / "out", "--target"]
+    assert prepare(*words, "converter_lite") == 2  # no sizes
+    assert prepare(*words, "atc", "--input-shape", "x:1,3,8,8") == 2
+    assert prepare(*words, "converter_lite", "--input-shape", "x:1,3,8,8", "--input-shape", "x:1,3,8,16") == 0
+    assert (tmp_path / "out" / "net.mindir").read_bytes() == b"mindir"
+    assert "dynamic_dims=[8,8],[8,16]" in (tmp_path / "out" / "config.txt").read_text()
+    script = (tmp_path / "out" / "build.sh").read_text()
+    assert "--fmk=MINDIR" in script and "--modelFile=net.mindir" in script
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["--target", "atx"], 2),
+        (["--target", "atc:soc=Ascend1"], 2),
+        (["--target", "atc", "--input-shape", "x:1,4,8,8"], 3),
+        (["--target", "atc", "--input-shape", "z:1,4,8,8"], 2),
+        (["--target", "atc:profiles=dims", "--input-shape", "x:1,3,8,8"], 3),
+        (["--target", "ncnn"], 3),
+        (["--target", "atc", "--profile", "none.json"], 2),
+    ],
+)
+def test_bad_input(tmp_path: Path, words: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save(PLAIN, tmp_path / "net.onnx")
+    assert prepare(model, *words, "-o", tmp_path / "out") == status
+    assert "error" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_can_not_run_has_no_probes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = PLAIN.replace("Tanh", "my.Own").replace('"" : 13', '"" : 13, "my" : 1')
+    model = save(text, tmp_path / "net.onnx")
+    words = [model, "--target", "openvino", "--input-shape", "x:1,3,8,8", "-o", tmp_path / "out"]
+    assert prepare(*words, "--allow-unverified") == 0
+    assert "no probes" in capsys.readouterr().err
+    assert "surgery verify" not in (tmp_path / "out" / "build.sh").read_text()
+
+
+def paddle(path: Path) -> Path:
+    """What Paddle2ONNX's optimiser writes: free dims as -1, and stale sizes inside."""
+    proto = onnx.parser.parse_model(PLAIN)
+    for dim in proto.graph.input[0].type.tensor_type.shape.dim:
+        if dim.dim_param:
+            dim.dim_value = -1
+    proto.graph.value_info.append(onnx.helper.make_tensor_value_info("c", 1, [-1, 3, 32, 32]))
+    onnx.save(proto, path)
+    return path
+
+
+@pytest.mark.parametrize("target", ["atc", "tensorrt", "openvino", "mnn", "onnxruntime"])
+def test_what_paddle_writes_is_taken(tmp_path: Path, target: str) -> None:
+    model = paddle(tmp_path / "net.onnx")
+    words = [model, "--target", target, "--input-shape", "x:1,3,8,8", "--input-shape", "x:2,3,16,8"]
+    assert prepare(*words, "-o", tmp_path / "out") == 0
+
+
+REAL = ("det_v4", "ppocrv4_det", "ppocrv4_rec", "ppocr_cls")
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_models(name: str, tmp_path: Path) -> None:
+    path = Path(os.environ.get("SURGERY_MODELS", "")) / f"{name}.onnx"
+    if not path.is_file():
+        pytest.skip(f"SURGERY_MODELS has no {name}.onnx")
+    size = "x:1,3,48,192" if name == "ppocr_cls" else "x:1,3,64,96" if "det" in name else "x:1,3,48,160"
+    for target in ("tensorrt", "openvino", "mnn"):
+        assert prepare(path, "--target", target, "--input-shape", size, "-o", tmp_path / target) == 0
+    record: dict[str, Any] = json.loads((tmp_path / "mnn" / "prepare.json").read_text())
+    assert record["probes"] == 1 and record["verdict"] in ("equal", "untouched")
