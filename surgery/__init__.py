@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from surgery.engine import Result, apply
     from surgery.equivalence import verify
     from surgery.errors import BadInput, Missing, Refused, SurgeryError
+    from surgery.extents import Contradiction, Extents
     from surgery.lookup import find_nodes, find_tensor, missing
     from surgery.model import load, save
     from surgery.nested import graphs
@@ -36,8 +37,10 @@ __all__ = [
     "BadInput",
     "Changes",
     "Close",
+    "Contradiction",
     "Edit",
     "Exact",
+    "Extents",
     "Finding",
     "Missing",
     "Pass",
@@ -69,6 +72,7 @@ _HOMES = {
     "Edit": "edit",
     **dict.fromkeys(("Result", "apply"), "engine"),
     "verify": "equivalence",
+    **dict.fromkeys(("Contradiction", "Extents"), "extents"),
     **dict.fromkeys(("BadInput", "Missing", "Refused", "SurgeryError"), "errors"),
     **dict.fromkeys(("find_nodes", "find_tensor", "missing"), "lookup"),
     **dict.fromkeys(("load", "save"), "model"),

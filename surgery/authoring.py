@@ -107,6 +107,15 @@ class Pass:
         """The options as they are set."""
         return {name: getattr(self, name) for name in self.fields() if hasattr(self, name)}
 
+    def note(self, text: str) -> None:
+        """Tell the user something of this run; it stands in the report."""
+        self.__dict__.setdefault("_notes", []).append(text)
+
+    def told(self) -> list[str]:
+        """What was noted since this was last asked."""
+        notes: list[str] = self.__dict__.pop("_notes", [])
+        return notes
+
     @property
     def given(self) -> list[str]:
         """The names of the options that were set, in the order of the fields."""

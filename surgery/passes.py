@@ -40,6 +40,7 @@ def run_pass(model: ir.Model, one: Pass) -> tuple[ir.Model, PassReport]:
 
     started = time.perf_counter()
     report = PassReport(one.name, options=one.options, given=one.given, contract=str(one.contract))
+    one.told()
     with without_gc():
         if hasattr(one, "apply"):
             model, report.places = _whole(model, one)
@@ -47,6 +48,7 @@ def run_pass(model: ir.Model, one: Pass) -> tuple[ir.Model, PassReport]:
             _operators(model, one, report)
         else:
             _patterns(model, one, report)
+    report.notes = one.told()
     report.seconds = time.perf_counter() - started
     return model, report
 

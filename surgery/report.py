@@ -38,6 +38,7 @@ class PassReport:
     places: int = 0
     at: list[str] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     contract: str = ""
     verdict: Verdict = "untouched"
     seconds: float = 0.0

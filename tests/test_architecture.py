@@ -31,6 +31,7 @@ LAYERS = (
     "match",
     "op",
     "spelling",
+    "extents",
     "older",
     "views",
     "schemas",

@@ -19,6 +19,7 @@ from surgery.equivalence.pairing import Pairs, fits, narrowed, pair, renamed
 from surgery.equivalence.probes import Case, Prober, nan_share
 from surgery.equivalence.promise import Promise
 from surgery.equivalence.reference import evidence, hold
+from surgery.equivalence.rows import Rows
 from surgery.equivalence.session import Failed, Session, Values, extras
 from surgery.equivalence.sizes import MAX_SECONDS
 from surgery.equivalence.stages import Stages
@@ -378,6 +379,8 @@ class Examiner:
         hear(fitting(cases))
         self._planted()
         hear(fitting(self.cases[made:]))  # what planting faults asked for besides
+        if not failures:
+            failures += self._batches(result, after, session, pairs, judge, fitting(cases))
         result.outputs = list(judge.reports())
         for report in result.outputs:
             if fault := pairs.faults.get(report.name):
@@ -391,6 +394,27 @@ class Examiner:
             )
         elif locate and result.verdict == "different" and failures:
             result.first_difference = where_it_stops(self.subject, after, failures[0][1].node)
+
+    def _batches(
+        self, result: Verification, after: Subject, session: Session, pairs: Pairs, judge: Judge, cases: list[Case]
+    ) -> list[tuple[Case, Failed]]:
+        """Where a batch was fixed and is free, compare batches with single runs; those that failed."""
+        assert self.subject and self.session
+        rows = Rows(self.subject, after, pairs)
+        result.notes += rows.notes
+        before = self.session
+        run = (
+            lambda feeds: before.run(feeds, seconds=self._left()),
+            lambda feeds: session.run(feeds, seconds=self._left()),
+        )
+        try:
+            for probe, parts in rows.batches(cases, *run):
+                result.probes.append(probe)
+                for case, values in parts:
+                    judge.hear(case, values)
+        except Failed as error:
+            return [(replace(cases[0], note="several of them as one batch"), error)]
+        return []
 
     def _seen_through(self, case: Case, pairs: Pairs) -> Case | None:
         """The case as the model after is fed it, and with the tensors that are outputs only there."""

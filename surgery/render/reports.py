@@ -103,6 +103,8 @@ def _show_pass(screen: Screen, done: PassReport) -> None:
         screen.say(f"    left as it is: {shown}: {escape(why)}")
     if len(listed) > _REASONS and not screen.verbose:
         screen.say(f"    left as they are for {len(listed) - _REASONS:,} more reasons: --verbose has them")
+    for note in done.notes:
+        screen.say(f"    note: {escape(note)}")
 
 
 def _show_verification(screen: Screen, result: Verification) -> None:
