@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from surgery.contract import Changes, Close, Exact
     from surgery.edit import Edit
     from surgery.engine import Result, apply
-    from surgery.equivalence import verify
     from surgery.errors import BadInput, Missing, Refused, SurgeryError
     from surgery.model import load, save
     from surgery.report import Report, Verification
+    from surgery.verification import verify
 
 __version__ = "0.1.0"
 __all__ = [
@@ -48,10 +48,10 @@ _HOMES = {
     **dict.fromkeys(("Changes", "Close", "Exact"), "contract"),
     "Edit": "edit",
     **dict.fromkeys(("Result", "apply"), "engine"),
-    "verify": "equivalence",
     **dict.fromkeys(("BadInput", "Missing", "Refused", "SurgeryError"), "errors"),
     **dict.fromkeys(("load", "save"), "model"),
     **dict.fromkeys(("Report", "Verification"), "report"),
+    "verify": "verification",
 }
 
 

@@ -21,6 +21,7 @@ LAYERS = (
     "exporter",
     "contents",
     "engine",
+    "verification",
     "passes",
     "graphsurgeon",
     "provenance",

@@ -32,12 +32,23 @@ def test_different(shell: Shell) -> None:
     assert shell.run("verify", "two.onnx", "b.onnx", "--json").document["verdict"] == "different"
 
 
+def test_what_fails_is_written_down(shell: Shell) -> None:
+    shell.model(TWO.replace("y = HardSwish (b)", "y = Sigmoid (b)"), "b.onnx")
+    done = shell.run("verify", "two.onnx", "b.onnx", "--repro", "repro")
+    assert done.status == 1
+    assert "reproduction in" in done.err
+    assert (shell.folder / "repro" / "y" / "show.py").exists()
+
+
 def test_unverified(shell: Shell) -> None:
-    shell.model(UNKNOWN, "b.onnx")
-    done = shell.run("verify", "b.onnx", "b.onnx")
+    shell.model(UNKNOWN, "a.onnx")
+    shell.model(UNKNOWN.replace("Whirl", "Swirl"), "b.onnx")
+    done = shell.run("verify", "a.onnx", "b.onnx")
     assert done.status == 1
     assert done.err.startswith("unverified")
-    assert shell.run("verify", "b.onnx", "b.onnx", "--allow-unverified").status == 0
+    assert shell.run("verify", "a.onnx", "b.onnx", "--allow-unverified").status == 0
+    # The same computation is equal, whoever can run it.
+    assert shell.run("verify", "a.onnx", "a.onnx").status == 0
 
 
 def test_other_names_pair_by_position(shell: Shell) -> None:

@@ -31,16 +31,17 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         )
     how = verifying.settings(arguments) | {"match": arguments.match, "on_progress": screen.step}
 
-    from surgery import equivalence
+    from surgery.equivalence import verify_reference
     from surgery.render import reports
     from surgery.report import to_json
+    from surgery.verification import verify
 
     started = time.perf_counter()
     if arguments.after is None:
-        result = equivalence.verify_reference(arguments.before, **how)
+        result = verify_reference(arguments.before, **how)
         other = str(arguments.reference)
     else:
-        result = equivalence.verify(arguments.before, arguments.after, **how)
+        result = verify(arguments.before, arguments.after, **how)
         other = arguments.after
     seconds = time.perf_counter() - started
     accepted = result.ok or (arguments.allow_unverified and result.verdict == "unverified")

@@ -35,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reference", type=_file, metavar="FILE.npz", help="inputs, and the outputs that are right for them"
     )
     group.add_argument(
+        "--repro",
+        type=Path,
+        metavar="DIR",
+        help="for every place that fails: two small models, inputs, and a script that shows it",
+    )
+    group.add_argument(
         "--allow-unverified", action="store_true", help="accept what could be neither proven nor disproven"
     )
 
@@ -57,6 +63,7 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
         "inputs": arguments.inputs,
         "reference": arguments.reference,
+        "repro": arguments.repro,
     }
 
 

@@ -45,11 +45,16 @@ _BITS = 2.0**-23  # a move of the last bit of a float32, relative
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What may differ, for float32; see `surgery.contract.Close`. ``exact`` asks for value and sign bit."""
+    """What may differ, for float32; see `surgery.contract.Close`.
+
+    ``exact`` asks for value and sign bit. With ``grows`` the absolute part is meant for values as
+    real runs have them, and grows with larger ones.
+    """
 
     rtol: float = 1e-5
     atol: float = 0.0
     exact: bool = False
+    grows: bool = False
 
 
 CLOSE = Tolerance()

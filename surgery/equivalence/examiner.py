@@ -44,6 +44,7 @@ class Settings:
     budget: float = 300.0
     match: str = "name"
     share: float = SHARE
+    repro: Path | None = None  # where sites that fail are written down
 
 
 class Examiner:
@@ -256,7 +257,8 @@ class Examiner:
         self.progress("comparing")
         self.pace.hurry.set()
         after = Subject.read(path)
-        result = Verification(mode="model" if self.subject else "reference", notes=list(self.notes))
+        mode = ("full" if self.settings.whole else "sites") if promise else "model"
+        result = Verification(mode=mode if self.subject else "reference", notes=list(self.notes))
         if self.subject is None:
             self.stored = [case for case in self._user_cases(after) if case.stored]
         pairs = pair(self.subject or after, after, self.settings.match)
@@ -281,7 +283,9 @@ class Examiner:
 
             self.progress("verifying sites")
             feeds = [case.feeds for case in (*self.cases, *self.bound)]
-            asked = Asked(exact, changes, self.settings.seed, self._left())
+            s = self.settings
+            repro = s.repro if locate else None
+            asked = Asked(exact, changes, (s.rtol, s.atol), repro, s.seed, self._left())
             enter(verify_sites(self.subject, after, pairs, feeds, promise, asked), result, pairs)
         if time.monotonic() > self.end:
             result.notes.append(f"the budget of {self.settings.budget:g} s is spent")

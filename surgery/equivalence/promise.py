@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from surgery.contract import Close, Contract
 
@@ -20,14 +19,14 @@ class Promise:
         atol: absolute.
         domain: between what finite values it holds, by the formal name of an operator's input
             ("grid" of GridSample). Values outside of it are no evidence.
-        repro: the folder to write reproductions of what fails to, if any are wanted.
+        each: it is of each place by itself, as that of a pass is. Else only what the models' inputs lead to counts.
         budget: seconds.
     """
 
     rtol: float = RTOL
     atol: float = 0.0
     domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    repro: Path | None = None
+    each: bool = False
     budget: float = 120.0
 
     @classmethod
@@ -46,4 +45,4 @@ class Promise:
                 known = domain.get(name, (low, high))
                 domain[name] = max(low, known[0]), min(high, known[1])
         rtol = max((c.rtol for c in close), default=RTOL)
-        return cls(rtol, max((c.atol for c in close), default=0.0), domain)
+        return cls(rtol, max((c.atol for c in close), default=0.0), domain, each=True)

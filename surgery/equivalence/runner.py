@@ -49,6 +49,7 @@ class Verifier:
         on_progress: is told in a few words what goes on.
         match: how inputs and outputs pair, by "name" or by "position".
         share: size of the planted faults; for benchmarks.
+        repro: a folder for a reproduction of every site that fails.
         whole: run the whole models. Else only sites are verified, on drawn values: for models too
             large to run.
     """
@@ -67,6 +68,7 @@ class Verifier:
         on_progress: Callable[[str], None] | None = None,
         match: str = "name",
         share: float = 0.01,
+        repro: str | os.PathLike[str] | None = None,
         whole: bool = True,
     ) -> None:
         self._settings: dict[str, Any] = {
@@ -80,6 +82,7 @@ class Verifier:
             "budget": budget,
             "match": match,
             "share": share,
+            "repro": None if repro is None else Path(repro).absolute(),
             "whole": whole,
         }
         self._budget = budget

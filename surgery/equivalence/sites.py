@@ -4,7 +4,8 @@ What congruence leaves are claims, each a pair of small models over the same inp
 on the values of real runs, one of each kind on hostile ones too. A claim that fails on hostile
 values alone may only say that such values never come there: its cut is widened, up to twice,
 and judged again. What then holds is "not reached"; what fails with the model's own inputs as
-inputs of the cut is proved wrong.
+inputs of the cut is proved wrong. Of strange values (NaN, 1e30) it may be asked besides that strange
+inputs of the models bring them about; see `reach`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +31,7 @@ from surgery.equivalence.cuts import Cut, Half, guards, port_of
 from surgery.equivalence.hostile import LOOSE, UNSIGNED, Attack, count
 from surgery.equivalence.inferred import Inferred
 from surgery.equivalence.pairing import Pairs
+from surgery.equivalence.reach import BEYOND, Reach
 from surgery.equivalence.recorder import Feeds, Recorder, Source, deadline
 from surgery.equivalence.session import Failed
 from surgery.equivalence.subject import Port, Subject, read_weight
@@ -97,6 +100,7 @@ class SiteVerifier:
             lie are not found out.
         tolerance: what may differ.
         changes: results may move; shapes and dtypes must hold.
+        each: a place that fails on strange values is wrong whether or not the models' inputs lead there.
         domain: by the name of a formal input of an operator, between what values a promise holds.
         seed: of all chance.
         budget: seconds.
@@ -113,12 +117,13 @@ class SiteVerifier:
         runs: bool = True,
         tolerance: Tolerance = CLOSE,
         changes: bool = False,
+        each: bool = True,
         domain: Mapping[str, tuple[float, float]] | None = None,
         seed: int = 0,
         budget: float = 120.0,
         repro: Path | None = None,
     ) -> None:
-        self.tolerance, self.changes, self.domain = tolerance, changes, dict(domain or {})
+        self.tolerance, self.changes, self.each, self.domain = tolerance, changes, each, dict(domain or {})
         self.seed, self.repro = seed, repro
         self.left = deadline(budget)
         self.budget = budget
@@ -131,12 +136,12 @@ class SiteVerifier:
         self.sizes = not pairs.narrower  # else the model after takes no others
         chosen = _varied([fed for fed in feeds if self.sizes or _fit(fed, after, pairs)])
         self.source: Source = Recorder(before, chosen, self.left) if runs else Inferred(before, chosen, seed)
-        self._settling = chosen[:2] if runs else []
+        self._chosen = chosen if runs else []
 
     def run(self) -> SiteReport:
         """Verify all claims."""
         start = time.monotonic()
-        if self._settling and (self.match.claims or self.match.fresh):
+        if self._chosen and (self.match.claims or self.match.fresh):
             self._settle()
         self.shared = self.match.shared
         cuts = [Cut.of(self.match, claim, self.shared) for claim in self.match.claims]
@@ -154,8 +159,9 @@ class SiteVerifier:
 
     def _settle(self) -> None:
         via = self.pairs.inputs
-        theirs = [{b: feeds[a] for b, a in via.items()} for feeds in self._settling]
-        before = Recorder(self.match.before, self._settling, self.left)
+        two = self._chosen[:2]
+        theirs = [{b: feeds[a] for b, a in via.items()} for feeds in two]
+        before = Recorder(self.match.before, two, self.left)
         settle(self.match, before, Recorder(self.match.after, theirs, self.left))
 
     def _sum_up(self, claims: int, kinds: int, held: int, outcomes: Mapping[Outcome, int]) -> None:
@@ -253,7 +259,15 @@ class SiteVerifier:
             if isinstance(again, Finding):
                 break
             suspect = again
+        if not self.each and self._chosen and shown.family in BEYOND:
+            if gap := self._reach.show(cut.claim, self.tolerance):
+                return self._found(narrow, Suspect(shown.family, shown.feeds, gap), "different", proved=True)
+            return self._found(narrow, shown, "not reached", widened=widened)
         return self._found(narrow, shown, "different", widened=widened)
+
+    @cached_property
+    def _reach(self) -> Reach:
+        return Reach(self.match, self._chosen, self.seed, self.left)
 
     def _holds(self, cut: Cut) -> bool:
         return self._try(self._feedable(self._capture([cut])[0]), hostile=False) is None
@@ -332,6 +346,7 @@ class _Judge:
         self._changes = changes
         self._signs = UNSIGNED.isdisjoint(trial.operators)
         self._arbiter: Arbiter | None = None
+        self._scale = 0.0
 
     def __call__(self, family: str, feeds: Feeds) -> Gap | None:
         """How far the halves are apart; None where the half before gives nothing to compare with."""
@@ -346,6 +361,9 @@ class _Judge:
             return (
                 gap if np.shape(old) != np.shape(new) or getattr(old, "dtype", 0) != getattr(new, "dtype", 0) else Gap()
             )
+        self._scale = self._scale or gap.scale  # real values come first
+        if gap.rounding and self._tolerance.grows and gap.max_abs * self._scale <= self._tolerance.atol * gap.scale:
+            return Gap(gap.max_abs, gap.scale)
         if gap.rounding and isinstance(old, np.ndarray):
             self._arbiter = self._arbiter or Arbiter(self._trial.before, self._trial.old)
             if self._arbiter.accepts(feeds, old, new):

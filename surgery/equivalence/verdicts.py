@@ -8,6 +8,7 @@ outputs were seen to be equal, but it is said.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from surgery.equivalence.arbiter import Tolerance
@@ -27,6 +28,8 @@ class Asked(NamedTuple):
 
     exact: bool = False
     changes: bool = False
+    given: tuple[float | None, float | None] = (None, None)  # the user's rtol and atol
+    repro: Path | None = None
     seed: int = 0
     seconds: float = 120.0
 
@@ -50,13 +53,22 @@ def verify_sites(
         pairs,
         feeds or guesses(before, asked.seed),
         runs=bool(feeds),
-        tolerance=Tolerance(promise.rtol, promise.atol, asked.exact),
+        tolerance=_tolerance(promise, asked),
         changes=asked.changes,
         domain=promise.domain,
         seed=asked.seed,
         budget=min(promise.budget, asked.seconds),
-        repro=promise.repro,
+        each=promise.each,
+        repro=asked.repro,
     ).run()
+
+
+def _tolerance(promise: Promise, asked: Asked) -> Tolerance:
+    rtol, atol = asked.given
+    if asked.exact or (rtol is None and atol is None):
+        return Tolerance(promise.rtol, promise.atol, asked.exact)
+    # The user's numbers are for the values that the model has.
+    return Tolerance(max(rtol or 0.0, promise.rtol), max(atol or 0.0, promise.atol), grows=True)
 
 
 def enter(sites: SiteReport, result: Verification, pairs: Pairs) -> None:
