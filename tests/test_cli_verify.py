@@ -60,6 +60,42 @@ def test_other_names_pair_by_position(shell: Shell) -> None:
     assert shell.run("verify", "two.onnx", "b.onnx", "--match", "position").status == 0
 
 
+PAIR = """<ir_version: 8, opset_import: ["" : 17]>
+pair (float[n, 4] x, float[n, 4] z) => (float[n, 4] y, float[n, 4] u) { y = Relu (x) u = Neg (z) }"""
+ORDER = PAIR.replace("(float[n, 4] y, float[n, 4] u)", "(float[n, 4] u, float[n, 4] y)")
+FEWER = PAIR.replace(", float[n, 4] z)", ")").replace(", float[n, 4] u)", ")").replace("u = Neg (z)", "")
+LOST = PAIR.replace("x", "i").replace("z", "j")
+
+
+def test_models_that_do_not_pair_are_told_apart_in_words(shell: Shell) -> None:
+    for name, text in (("a", PAIR), ("order", ORDER), ("fewer", FEWER), ("lost", LOST)):
+        shell.model(text, f"{name}.onnx")
+    assert shell.run("verify", "a.onnx", "order.onnx").status == 0
+    assert shell.run("verify", "a.onnx", "order.onnx", "--match", "position").status == 1
+    assert shell.run("verify", "a.onnx", "lost.onnx", "--match", "position").status == 0
+    for words, what in (
+        (("lost.onnx",), "the model before has no input 'i', 'j'; only the other has 'x', 'z'"),
+        (("fewer.onnx",), "the model after has no output 'u'"),
+        (("fewer.onnx", "--match", "position"), "the model before has 2 inputs, the model after 1"),
+    ):
+        done = shell.run("verify", "a.onnx", *words)
+        assert (done.status, what in done.err) == (2, True), done.err
+
+
+def test_data_that_fits_one_model_only(shell: Shell) -> None:
+    shell.model(PAIR, "a.onnx")
+    shell.model(LOST, "b.onnx")
+    rows = np.ones((2, 4), np.float32)
+    np.savez(shell.folder / "first.npz", x=rows, z=rows)
+    np.savez(shell.folder / "second.npz", i=rows, j=rows)
+    how = ("verify", "a.onnx", "b.onnx", "--match", "position", "--inputs")
+    assert shell.run(*how, "first.npz").status == 0
+    done = shell.run(*how, "second.npz")
+    assert done.status == 2
+    assert "no input or output 'i'" in done.err
+    assert "Inputs: 'x', 'z'" in done.err
+
+
 def test_against_stored_results(shell: Shell) -> None:
     x = np.linspace(-2, 3, 8, dtype=np.float32).reshape(2, 4)
     w = onnx.numpy_helper.to_array(onnx.parser.parse_model(TWO).graph.initializer[0])

@@ -163,7 +163,8 @@ class Verifier:
             raise
         except _Mismatch as mismatch:
             if strict:
-                cure = "Pair them by order with --match position, or rename them."
+                named = self._settings["match"] == "name"
+                cure = "Pair them by order with --match position, or rename them." if named else ""
                 raise BadInput(str(mismatch), where=str(after), cure=cure) from None
             return Verification(
                 verdict="different",
