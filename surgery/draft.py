@@ -15,8 +15,19 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from surgery.errors import BadInput
+
+
+class Copied(NamedTuple):
+    """Bytes of a written file that were copied from another as they are. Paths are absolute, without links."""
+
+    path: str
+    offset: int
+    length: int
+    source: str
+    source_offset: int
 
 
 class Draft:
@@ -43,6 +54,7 @@ class Draft:
             self._folder = Path(tempfile.mkdtemp(prefix=".surgery-", suffix=".partial", dir=self._real.parent))
         self.path = self._folder / target.name
         self._data: list[str] = []
+        self.copied: list[Copied] = []  # of the data files
 
     def data(self, name: str) -> Path:
         """Where to write the data file `name`, a path relative to the model; it is put in place with it.

@@ -26,7 +26,7 @@ import onnx_ir as ir
 from google.protobuf.message import EncodeError
 
 from surgery import losses, wire
-from surgery.draft import Draft, writable
+from surgery.draft import Copied, Draft, writable
 from surgery.errors import BadInput
 from surgery.losses import subgraphs
 from surgery.reading import Mapped, Origin, data_file, open_model, open_proto
@@ -270,7 +270,7 @@ class _Bulk:
         if array is None:
             yield inline
             return
-        found = self._place()
+        found = self.place()
         if found is None:
             yield array.reshape(-1).view(np.uint8).data
         else:
@@ -278,14 +278,14 @@ class _Bulk:
             yield from mapped.chunks(at, len(self))
 
     def copy(self, file: BinaryIO) -> None:
-        found = self._place()
+        found = self.place()
         if found is None:
             file.writelines(self.chunks())
         else:
             mapped, at = found
             mapped.copy(at, len(self), file)
 
-    def _place(self) -> tuple[Mapped, int] | None:
+    def place(self) -> tuple[Mapped, int] | None:
         """The file of the model's origin that the weight lies in, and where."""
         array = self._array() if self._origin else None
         if self._origin is not None and array is not None:
@@ -412,7 +412,11 @@ def _write_data(weights: list[_Bulk], made: Draft) -> tuple[str, list[int]]:
             offsets.append(at + len(gap))
             at += len(gap) + len(weight)
     name = f"{made.target.name}.{digest.hexdigest()[:16]}.data"
-    path.rename(made.data(name))
+    place = path.rename(made.data(name)).resolve()
+    for weight, offset in zip(weights, offsets, strict=True):
+        if found := weight.place():
+            mapped, source = found
+            made.copied.append(Copied(str(place), offset, len(weight), str(mapped.path.resolve()), source))
     return name, offsets
 
 

@@ -8,12 +8,14 @@ weight that has no counterpart is never read, one that has is read once, in piec
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 from onnx import TensorProto, numpy_helper
+
+from surgery.draft import Copied
 
 _SPOTS, _SPOT = 8, 64  # a first look: places spread over the tensor, bytes at each
 _CHUNK = 1 << 20  # bytes compared at a time
@@ -30,9 +32,15 @@ class _Region:
 
 
 class Constants:
-    """Gives each constant a number, equal for equal ones. Constants of several models may take part."""
+    """Gives each constant a number, equal for equal ones. Constants of several models may take part.
 
-    def __init__(self) -> None:
+    Args:
+        copied: what is known to have been copied from one file to another. It is looked at in a
+            few spots only: to compare gigabytes takes longer than all the rest.
+    """
+
+    def __init__(self, copied: Iterable[Copied] = ()) -> None:
+        self._sources = {(c.path, c.offset, c.length): c for c in copied}
         self._count = 0
         self._inline: dict[Hashable, int] = {}
         self._regions: dict[tuple[Hashable, _Region], int] = {}
@@ -57,7 +65,8 @@ class Constants:
             return self._inline[key]
         file, region = self._locate(tensor, folder)
         if (kind, region) not in self._regions:
-            self._regions[kind, region] = self._by_content(kind, file, region)
+            found = self._by_origin(kind, tensor, folder, region, file)
+            self._regions[kind, region] = found or self._by_content(kind, file, region)
         return self._regions[kind, region]
 
     def close(self) -> None:
@@ -71,22 +80,31 @@ class Constants:
         return self._count
 
     def _locate(self, tensor: TensorProto, folder: Path) -> tuple[int, _Region]:
-        where = {entry.key: entry.value for entry in tensor.external_data}
-        path = (folder / where["location"]).resolve()
+        path, offset, length = _place(tensor, folder)
+        return self._open(path, offset, length)
+
+    def _open(self, path: Path, offset: int, length: int) -> tuple[int, _Region]:
         if path not in self._files:
             file = os.open(path, os.O_RDONLY)
             stat = os.fstat(file)
             self._files[path] = file, stat.st_dev, stat.st_ino
         file, device, inode = self._files[path]
-        offset = int(where.get("offset", 0))
-        length = int(where.get("length", 0)) or os.fstat(file).st_size - offset
-        return file, _Region(device, inode, offset, length)
+        return file, _Region(device, inode, offset, length or os.fstat(file).st_size - offset)
+
+    def _by_origin(self, kind: Hashable, tensor: TensorProto, folder: Path, region: _Region, file: int) -> int | None:
+        """The number of what the constant was copied from, if it is known."""
+        path, offset, _ = _place(tensor, folder)
+        if not (known := self._sources.get((str(path), offset, region.length))):
+            return None
+        other, source = self._open(Path(known.source), known.source_offset, known.length)
+        if _look(file, region) != _look(other, source):
+            return None
+        if (kind, source) not in self._regions:
+            self._regions[kind, source] = self._by_content(kind, other, source)
+        return self._regions[kind, source]
 
     def _by_content(self, kind: Hashable, file: int, region: _Region) -> int:
-        steps = range(_SPOTS)
-        last = max(region.length - _SPOT, 0)
-        look = b"".join(os.pread(file, _SPOT, region.offset + last * i // (_SPOTS - 1)) for i in steps)
-        alike = self._alike.setdefault((kind, region.length, look), [])
+        alike = self._alike.setdefault((kind, region.length, _look(file, region)), [])
         for other, number in alike:
             if self._same(file, region, other):
                 return number
@@ -98,6 +116,17 @@ class Constants:
         mine = _chunks(file, region)
         theirs = _chunks(files[other.device, other.inode], other)
         return all(a == b for a, b in zip(mine, theirs, strict=True))
+
+
+def _place(tensor: TensorProto, folder: Path) -> tuple[Path, int, int]:
+    """File, offset and length (0: to its end) of a tensor's data."""
+    where = {entry.key: entry.value for entry in tensor.external_data}
+    return (folder / where["location"]).resolve(), int(where.get("offset", 0)), int(where.get("length", 0))
+
+
+def _look(file: int, region: _Region) -> bytes:
+    last = max(region.length - _SPOT, 0)
+    return b"".join(os.pread(file, _SPOT, region.offset + last * i // (_SPOTS - 1)) for i in range(_SPOTS))
 
 
 def _chunks(file: int, region: _Region) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from onnx import TensorProto
 
+from surgery.draft import Copied
 from surgery.equivalence import repro
 from surgery.equivalence.arbiter import CLOSE, Arbiter, Gap, Tolerance, compare
 from surgery.equivalence.blame import culprit
@@ -105,6 +106,7 @@ class SiteVerifier:
         seed: of all chance.
         budget: seconds.
         repro: the folder for reproductions of what fails, if any are wanted.
+        copied: weights of the model after that are known to be those of the one before.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class SiteVerifier:
         seed: int = 0,
         budget: float = 120.0,
         repro: Path | None = None,
+        copied: Iterable[Copied] = (),
     ) -> None:
         self.tolerance, self.changes, self.each, self.domain = tolerance, changes, each, dict(domain or {})
         self.seed, self.repro = seed, repro
@@ -131,7 +134,7 @@ class SiteVerifier:
         self.pairs = pairs
         self.report = SiteReport()
         self.evidence: Counter[str] = Counter()
-        self.match = Congruence(before, after, pairs)
+        self.match = Congruence(before, after, pairs, copied=tuple(copied))
         self.shared: set[int] = set()
         self.sizes = not pairs.narrower  # else the model after takes no others
         chosen = _varied([fed for fed in feeds if self.sizes or _fit(fed, after, pairs)])

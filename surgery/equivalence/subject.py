@@ -127,7 +127,7 @@ class Subject:
         self._ports()
         self._name_nodes(graph)
         self._seed()
-        live = _live(graph)
+        live = live_nodes(graph)
         self.taps = list(_find_taps(proto))
         self.conditions = {node.input[0]: self.labels[int(node.name[1:])] for node in live if node.op_type == "If"}
         self._plant(live)
@@ -279,7 +279,7 @@ def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     return next((int(a.i) for a in node.attribute if a.name == name), default)
 
 
-def _live(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+def live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """The nodes that an output depends on, in order."""
     needed = {value.name for value in graph.output}
     live = []

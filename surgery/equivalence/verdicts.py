@@ -60,6 +60,7 @@ def verify_sites(
         budget=min(promise.budget, asked.seconds),
         each=promise.each,
         repro=asked.repro,
+        copied=promise.copied,
     ).run()
 
 
