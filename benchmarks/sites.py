@@ -62,11 +62,11 @@ def main() -> int:
             refused += sites.verdict != "equal"
             print(
                 f"{name:12} claims {sites.count:4} kinds {sites.structures:4} {sites.verdict:10} "
-                f"sites {report.seconds:5.1f} s, with probes {whole:5.1f} s, onnxslim {peer:5.1f} s, "
+                f"sites {report.sites.seconds:5.1f} s, with probes {whole:5.1f} s, onnxslim {peer:5.1f} s, "
                 f"{report.elements / 1e6:7.1f} M elements",
                 flush=True,
             )
-            for finding in report.findings:
+            for finding in report.sites.findings:
                 print("   ", finding)
             for note in report.notes:
                 print("   ", note)

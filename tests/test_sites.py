@@ -31,15 +31,15 @@ def test_there_are_enough():
 def test_wrong_is_caught(case, tmp_path):
     report = verify(case, tmp_path)
     assert report.sites.verdict == "different"
-    first = next(finding for finding in report.findings if finding.outcome == "different")
+    first = next(finding for finding in report.sites.findings if finding.outcome == "different")
     assert first.tensor.split(" ")[0] == case.tensor
 
 
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
 def test_right_is_not_refused(case, tmp_path):
     report = verify(case, tmp_path)
-    assert report.sites.verdict == "equal", report.findings
-    outcomes = {finding.outcome for finding in report.findings}
+    assert report.sites.verdict == "equal", report.sites.findings
+    outcomes = {finding.outcome for finding in report.sites.findings}
     assert outcomes == ({"not reached"} if case.name in NOT_REACHED else set())
     assert report.sites.verified == report.sites.structures
 
@@ -48,7 +48,7 @@ def test_right_is_not_refused(case, tmp_path):
 def test_what_is_congruent_is_no_claim(name, tmp_path):
     report = verify(BY_NAME[name], tmp_path)
     assert report.sites.count == 0
-    assert report.evidence == {}
+    assert report.sites.families == {}
 
 
 def test_all_names_lost_need_few_claims(tmp_path):
@@ -63,14 +63,14 @@ def test_a_fault_among_lost_names_is_found_where_it_is(tmp_path):
     after = "q = Conv <pads = [1, 1, 1, 1]> (x, w1, b1) k = LeakyRelu (q) y = Conv <pads = [1, 1, 1, 1]> (k, w2, b2)"
     report = verify(Case("lost", "convolutions", MAP, STEM + "r = Relu (c)" + HEAD, after, "", CONV), tmp_path)
     assert report.sites.verdict == "different"
-    assert report.findings[0].tensor == "y"
+    assert report.sites.findings[0].tensor == "y"
 
 
 def test_evidence_is_counted_by_family(tmp_path):
     report = verify(BY_NAME["sigmoid-by-exp"], tmp_path)
     assert report.sites.count == report.sites.structures == report.sites.verified == 1
-    assert {"real", "normal", "nan", "inf", "ties", "size", "1e30"} <= set(report.evidence)
-    assert set(report.evidence.values()) == {1}
+    assert {"real", "normal", "nan", "inf", "ties", "size", "1e30"} <= set(report.sites.families)
+    assert set(report.sites.families.values()) == {1}
 
 
 def test_sites_of_one_structure_are_attacked_once(tmp_path):
@@ -83,11 +83,11 @@ def test_sites_of_one_structure_are_attacked_once(tmp_path):
         before, after = (text.replace("(h{}", f"(h{i}", 1) for text in (before, after))
     report = verify(Case("kinds", "elementwise", PLAIN, before, after, "", {}, {"zero": scalar(0)}), tmp_path)
     assert (report.sites.count, report.sites.structures, report.sites.verified) == (4, 1, 1)
-    assert report.evidence["normal"] == 1
+    assert report.sites.families["normal"] == 1
 
 
 def test_a_counterexample_from_the_inputs_is_a_proof(tmp_path):
-    (finding,) = verify(BY_NAME["softmax-without-maximum"], tmp_path).findings
+    (finding,) = verify(BY_NAME["softmax-without-maximum"], tmp_path).sites.findings
     assert finding.proved
     assert finding.family == "x100"
     assert finding.before == "Softmax y"
@@ -118,7 +118,7 @@ def test_random_operators_are_excluded_in_words(tmp_path):
     before = "u = RandomNormalLike (x) v = RandomNormalLike (x) a = Add (x, u) y = Mul (a, v)"
     after = "u = RandomNormalLike (x) v = RandomUniformLike (x) a = Add (x, u) y = Mul (a, v)"
     report = verify(Case("random", "random", PLAIN, before, after), tmp_path)
-    assert {finding.outcome for finding in report.findings} == {"random"}
+    assert {finding.outcome for finding in report.sites.findings} == {"random"}
     assert any("random operators" in note for note in report.notes)
 
 
@@ -134,7 +134,7 @@ def test_exact_asks_for_the_same_bits(name, tmp_path):
 
 
 def test_a_reproduction_needs_numpy_and_onnxruntime_alone(tmp_path):
-    (finding,) = verify(BY_NAME["seldom-branch"], tmp_path, repro=tmp_path / "repro").findings
+    (finding,) = verify(BY_NAME["seldom-branch"], tmp_path, repro=tmp_path / "repro").sites.findings
     folder = tmp_path / "repro" / "y"
     assert finding.repro == str(folder)
     assert {path.name for path in folder.iterdir()} == {"before.onnx", "after.onnx", "inputs.npz", "show.py"}
@@ -150,7 +150,7 @@ def test_a_reproduction_needs_numpy_and_onnxruntime_alone(tmp_path):
 
 @pytest.mark.parametrize("name", ["axis-of-gather", "tanh-by-exp"])  # does not run; NaN
 def test_a_reproduction_shows_what_is_no_number(name, tmp_path):
-    found = verify(BY_NAME[name], tmp_path, repro=tmp_path / "repro").findings
+    found = verify(BY_NAME[name], tmp_path, repro=tmp_path / "repro").sites.findings
     done = _alone(Path(found[0].repro) / "show.py")
     assert "does not run" in done.stderr or "became nan" in done.stdout
 

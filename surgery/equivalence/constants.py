@@ -35,12 +35,14 @@ class Constants:
     """Gives each constant a number, equal for equal ones. Constants of several models may take part.
 
     Args:
-        copied: what is known to have been copied from one file to another. It is looked at in a
-            few spots only: to compare gigabytes takes longer than all the rest.
+        copied: what is known to have been copied from one file to another, and is not compared: with
+            gigabytes that takes longer than all the rest.
     """
 
     def __init__(self, copied: Iterable[Copied] = ()) -> None:
-        self._sources = {(c.path, c.offset, c.length): c for c in copied}
+        self._copies = {(c.path, c.offset, c.length): c for c in copied}
+        self._origins = {(c.source, c.source_offset) for c in self._copies.values()}
+        self._unread: dict[Hashable, list[tuple[_Region, int]]] = {}  # by dtype, shape and length
         self._count = 0
         self._inline: dict[Hashable, int] = {}
         self._regions: dict[tuple[Hashable, _Region], int] = {}
@@ -65,7 +67,8 @@ class Constants:
             return self._inline[key]
         file, region = self._locate(tensor, folder)
         if (kind, region) not in self._regions:
-            found = self._by_origin(kind, tensor, folder, region, file)
+            path, offset, _ = _place(tensor, folder)
+            found = self._by_origin(kind, (str(path), offset), region)
             self._regions[kind, region] = found or self._by_content(kind, file, region)
         return self._regions[kind, region]
 
@@ -91,19 +94,25 @@ class Constants:
         file, device, inode = self._files[path]
         return file, _Region(device, inode, offset, length or os.fstat(file).st_size - offset)
 
-    def _by_origin(self, kind: Hashable, tensor: TensorProto, folder: Path, region: _Region, file: int) -> int | None:
-        """The number of what the constant was copied from, if it is known."""
-        path, offset, _ = _place(tensor, folder)
-        if not (known := self._sources.get((str(path), offset, region.length))):
+    def _by_origin(self, kind: Hashable, place: tuple[str, int], region: _Region) -> int | None:
+        """The number of a constant that was copied, or was copied from; None for others."""
+        if place in self._origins:  # it has a number of its own, and is read only if something has to be compared
+            number = self._next()
+            self._unread.setdefault((kind, region.length), []).append((region, number))
+            return number
+        known = self._copies.get((*place, region.length))
+        if known is None:
             return None
-        other, source = self._open(Path(known.source), known.source_offset, known.length)
-        if _look(file, region) != _look(other, source):
-            return None
+        _, source = self._open(Path(known.source), known.source_offset, known.length)
         if (kind, source) not in self._regions:
-            self._regions[kind, source] = self._by_content(kind, other, source)
+            self._regions[kind, source] = self._next()
+            self._unread.setdefault((kind, source.length), []).append((source, self._regions[kind, source]))
         return self._regions[kind, source]
 
     def _by_content(self, kind: Hashable, file: int, region: _Region) -> int:
+        for other, number in self._unread.pop((kind, region.length), []):
+            look = _look(self._descriptor(other), other)
+            self._alike.setdefault((kind, region.length, look), []).append((other, number))
         alike = self._alike.setdefault((kind, region.length, _look(file, region)), [])
         for other, number in alike:
             if self._same(file, region, other):
@@ -111,10 +120,12 @@ class Constants:
         alike.append((region, self._next()))
         return alike[-1][1]
 
+    def _descriptor(self, region: _Region) -> int:
+        return next(f for f, device, inode in self._files.values() if (device, inode) == (region.device, region.inode))
+
     def _same(self, file: int, region: _Region, other: _Region) -> bool:
-        files = {(device, inode): file for file, device, inode in self._files.values()}
         mine = _chunks(file, region)
-        theirs = _chunks(files[other.device, other.inode], other)
+        theirs = _chunks(self._descriptor(other), other)
         return all(a == b for a, b in zip(mine, theirs, strict=True))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,9 +17,7 @@ from onnx import numpy_helper
 
 from surgery.equivalence.cuts import Half
 from surgery.equivalence.subject import read_weight
-
-if TYPE_CHECKING:
-    from surgery.equivalence.sites import Finding
+from surgery.report import Finding
 
 _SCRIPT = '''"""{title}
 

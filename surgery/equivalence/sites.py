@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto
@@ -37,46 +37,18 @@ from surgery.equivalence.recorder import Feeds, Recorder, Source, deadline
 from surgery.equivalence.session import Failed
 from surgery.equivalence.subject import Port, Subject, read_weight
 from surgery.equivalence.trial import Trial
-from surgery.report import Sites, Verdict
+from surgery.report import Finding, Outcome, Sites, Verdict
 
 RUNS = 3  # of the whole model, at sizes that differ in every axis that is free
 WIDENINGS = 2
 
-Outcome = Literal["equal", "different", "not reached", "random", "unverified"]
-
-
-@dataclass
-class Finding:
-    """A claim that does not hold, or that could not be judged.
-
-    ``family`` names the values that showed it; ``real`` ones are those of a run of the whole
-    model. ``proved`` says that inputs of the whole model lead there; ``widened`` how often the
-    cut was widened. ``nodes`` counts those of each half.
-    """
-
-    tensor: str
-    outcome: Outcome
-    why: str
-    before: str = ""
-    after: str = ""
-    family: str = ""
-    max_abs: float = 0.0
-    shapes: dict[str, list[int]] = field(default_factory=dict)
-    proved: bool = False
-    widened: int = 0
-    nodes: tuple[int, int] = (0, 0)
-    repro: str = ""  # the folder of the reproduction, if one was written
-
 
 @dataclass
 class SiteReport:
-    """What came of the claims. ``evidence`` counts, by family, the kinds that were judged on it."""
+    """What came of the claims."""
 
     sites: Sites = field(default_factory=Sites)
-    findings: list[Finding] = field(default_factory=list)  # in the order of the model after
-    evidence: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
     elements: int = 0  # fed to the halves
 
 
@@ -134,6 +106,7 @@ class SiteVerifier:
         self.pairs = pairs
         self.report = SiteReport()
         self.evidence: Counter[str] = Counter()
+        self._spared = 0  # structures for which no time was left
         self.match = Congruence(before, after, pairs, copied=tuple(copied))
         self.shared: set[int] = set()
         self.sizes = not pairs.narrower  # else the model after takes no others
@@ -152,12 +125,12 @@ class SiteVerifier:
         findings = self._judge(kinds)
         order = {claim: i for i, claim in enumerate(self.match.claims)}
         ordered = sorted(findings, key=lambda pair: order[pair[0].claim])
-        self.report.findings = [finding for _, finding in ordered if finding.outcome != "equal"]
+        shown = [finding for _, finding in ordered if finding.outcome != "equal"]
         failed = {id(cut) for cut, finding in findings if finding.outcome not in ("equal", "not reached")}
         held = sum(failed.isdisjoint(map(id, cuts)) for cuts in kinds)
-        self._sum_up(len(cuts), len(kinds), held, Counter(finding.outcome for _, finding in ordered))
-        self.report.evidence = dict(self.evidence)
-        self.report.seconds = time.monotonic() - start
+        verdict = self._sum_up(Counter(finding.outcome for _, finding in ordered))
+        seconds = time.monotonic() - start
+        self.report.sites = Sites(len(cuts), len(kinds), held, verdict, dict(self.evidence), shown, seconds)
         return self.report
 
     def _settle(self) -> None:
@@ -167,21 +140,24 @@ class SiteVerifier:
         before = Recorder(self.match.before, two, self.left)
         settle(self.match, before, Recorder(self.match.after, theirs, self.left))
 
-    def _sum_up(self, claims: int, kinds: int, held: int, outcomes: Mapping[Outcome, int]) -> None:
+    def _sum_up(self, outcomes: Mapping[Outcome, int]) -> Verdict:
         verdict: Verdict = "changed" if self.changes else "equal"
         if outcomes.get("unverified"):
             verdict = "unverified"
         if outcomes.get("different"):
             verdict = "different"
-        self.report.sites = Sites(claims, kinds, held, verdict)
         if outcomes.get("not reached"):
-            self.report.notes.append(
-                f"{outcomes['not reached']} claims hold only on values that the model was seen to reach"
-            )
+            some = outcomes["not reached"]
+            few = "1 claim holds" if some == 1 else f"{some} claims hold"
+            self.report.notes.append(f"{few} only on values that the model was seen to reach")
         if outcomes.get("random"):
-            self.report.notes.append(f"{outcomes['random']} claims rest on random operators, and are not verified")
+            some = outcomes["random"]
+            few = "1 claim rests" if some == 1 else f"{some} claims rest"
+            self.report.notes.append(f"{few} on random operators, and can't be verified")
         if self.left() <= 0:
-            self.report.notes.append(f"the budget of {self.budget:g} s for sites is spent")
+            rest = f": {self._spared} structures saw no hostile values" if self._spared else ""
+            self.report.notes.append(f"the budget of {self.budget:g} s for sites is spent{rest}")
+        return verdict
 
     # ---- from cuts to kinds -----------------------------------------------------------------
 
@@ -332,7 +308,9 @@ class SiteVerifier:
     def _values(self, captures: list[dict[str, Any]], trial: Trial, hostile: bool) -> Iterator[tuple[str, Feeds]]:
         for feeds in captures or [{}]:
             yield "real" if self.source.real else "drawn", feeds
-        if hostile and captures and captures[0] and self.left() > 0:
+        if hostile and captures and captures[0] and self.left() <= 0:
+            self._spared += 1
+        elif hostile and captures and captures[0]:
             inside = {name: limits for name, limits in trial.guards.items() if name.startswith("x")}
             attack = Attack(captures, trial.operators, _bounds(trial), inside, self.seed, self.tolerance.exact)
             yield from attack.hostile()

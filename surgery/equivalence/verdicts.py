@@ -16,9 +16,9 @@ from surgery.equivalence.inferred import guesses
 from surgery.equivalence.pairing import Pairs
 from surgery.equivalence.promise import Promise
 from surgery.equivalence.recorder import Feeds
-from surgery.equivalence.sites import Finding, SiteReport, SiteVerifier
+from surgery.equivalence.sites import SiteReport, SiteVerifier
 from surgery.equivalence.subject import Subject
-from surgery.report import Difference, Verification
+from surgery.report import Difference, Finding, Verification
 
 _SHOWN = 3  # findings that are told in words
 
@@ -81,9 +81,9 @@ def enter(sites: SiteReport, result: Verification, pairs: Pairs) -> None:
         pairs: inputs and outputs; those of another type refute, whatever the sites say.
     """
     result.sites = sites.sites
-    result.notes += [*map(_worded, sites.findings[:_SHOWN]), *sites.notes]
+    result.notes += [*map(_worded, sites.sites.findings[:_SHOWN]), *sites.notes]
     verdict = sites.sites.verdict
-    wrong = [finding for finding in sites.findings if finding.outcome == "different"]
+    wrong = [finding for finding in sites.sites.findings if finding.outcome == "different"]
     if wrong:
         result.first_difference = _difference(wrong[0])
     if pairs.faults and result.verdict != "different":
