@@ -16,6 +16,9 @@ from planted.pairs import Case, scalar
 from planted.parts import CONV, HEAD, MAP, PLAIN, STEM
 from planted.right import RIGHT
 
+from surgery.draft import Copied
+from surgery.equivalence.constants import Constants
+
 BY_NAME = {case.name: case for case in (*WRONG, *RIGHT)}
 NOT_REACHED = {"softmax-behind-tanh", "root-of-a-square"}  # right only for what comes there
 
@@ -159,6 +162,27 @@ def _alone(script):
     """Run a script where neither this project nor onnx can be imported."""
     code = "import sys; sys.modules['onnx'] = sys.modules['surgery'] = None; import runpy; runpy.run_path(sys.argv[1])"
     return subprocess.run([sys.executable, "-I", "-c", code, str(script)], capture_output=True, text=True)
+
+
+def test_copied_weights_are_not_compared(tmp_path):
+    """What was copied is known to be the same; what was not is compared with it."""
+    for name in ("before", "after"):
+        (tmp_path / name).write_bytes(bytes(range(256)) * 8 + bytes(2048))
+    (tmp_path / "after").write_bytes(b"?" * 2048 + bytes(2048))
+
+    def tensor(file, offset):
+        made = onnx.TensorProto(data_type=onnx.TensorProto.UINT8, dims=[2048], data_location=onnx.TensorProto.EXTERNAL)
+        for key, value in (("location", file), ("offset", offset), ("length", 2048)):
+            made.external_data.add(key=key, value=str(value))
+        return made
+
+    paths = [str((tmp_path / name).resolve()) for name in ("after", "before")]
+    constants = Constants([Copied(paths[0], 0, 2048, paths[1], 0)])
+    first, second = (constants.number(tensor("before", at), tmp_path) for at in (0, 2048))
+    assert first != second
+    assert constants.number(tensor("after", 0), tmp_path) == first  # though the bytes are other ones
+    assert constants.number(tensor("after", 2048), tmp_path) == second
+    constants.close()
 
 
 def test_large_weights_stay_in_their_files(tmp_path):
