@@ -23,7 +23,7 @@ from benchmarks._measure import Figures, surgery, tool
 from surgery.equivalence.pairing import pair
 from surgery.equivalence.probes import Prober
 from surgery.equivalence.session import Session
-from surgery.equivalence.sites import SiteReport, SiteVerifier
+from surgery.equivalence.sites.verifier import SiteReport, SiteVerifier
 from surgery.equivalence.subject import Subject
 
 NAMES = ("ppocr_cls", "ppocrv4_rec", "ppocrv4_det", "det_v4", "starnet", "rare", "panet")

@@ -17,7 +17,7 @@ from planted.parts import CONV, HEAD, MAP, PLAIN, STEM
 from planted.right import RIGHT
 
 from surgery.draft import Copied
-from surgery.equivalence.constants import Constants
+from surgery.equivalence.sites.constants import Constants
 
 BY_NAME = {case.name: case for case in (*WRONG, *RIGHT)}
 NOT_REACHED = {"softmax-behind-tanh", "root-of-a-square"}  # right only for what comes there

@@ -279,7 +279,11 @@ class Examiner:
             elif not self.cases:
                 result.notes.append(self.refused or "there is nothing to compare with")
         if promise and self.subject:
-            from surgery.equivalence.verdicts import Asked, enter, verify_sites  # late: the child is to start soon
+            from surgery.equivalence.sites.verdicts import (  # late: the child is to start soon
+                Asked,
+                enter,
+                verify_sites,
+            )
 
             self.progress("verifying sites")
             feeds = [case.feeds for case in (*self.cases, *self.bound)]

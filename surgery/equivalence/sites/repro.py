@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from surgery.equivalence.cuts import Half
+from surgery.equivalence.sites.cuts import Half
 from surgery.equivalence.subject import read_weight
 from surgery.report import Finding
 

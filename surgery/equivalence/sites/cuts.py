@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper
 
-from surgery.equivalence.congruence import Claim, Congruence, Side
+from surgery.equivalence.sites.congruence import Claim, Congruence, Side
 from surgery.equivalence.subject import Port, reads, subgraphs
 
 OUTPUT = "y"

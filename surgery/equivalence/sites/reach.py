@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from surgery.equivalence.arbiter import Gap, Tolerance, compare
-from surgery.equivalence.claims import FAR as CLEARLY
-from surgery.equivalence.congruence import Claim, Congruence
-from surgery.equivalence.hostile import FAR, LOOSE, STRANGE, Attack
-from surgery.equivalence.recorder import Feeds, Recorder
+from surgery.equivalence.sites.arbiter import Gap, Tolerance, compare
+from surgery.equivalence.sites.claims import FAR as CLEARLY
+from surgery.equivalence.sites.congruence import Claim, Congruence
+from surgery.equivalence.sites.hostile import FAR, LOOSE, STRANGE, Attack
+from surgery.equivalence.sites.recorder import Feeds, Recorder
 
 BEYOND = {*FAR, *STRANGE}  # families that no model is made for
 

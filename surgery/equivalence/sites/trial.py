@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from surgery.equivalence.cuts import OUTPUT, Half
 from surgery.equivalence.session import Failed
+from surgery.equivalence.sites.cuts import OUTPUT, Half
 
 Feeds = Mapping[str, Any]
 

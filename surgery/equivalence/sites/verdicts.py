@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from surgery.equivalence.arbiter import Tolerance
-from surgery.equivalence.inferred import guesses
 from surgery.equivalence.pairing import Pairs
 from surgery.equivalence.promise import Promise
-from surgery.equivalence.recorder import Feeds
-from surgery.equivalence.sites import SiteReport, SiteVerifier
+from surgery.equivalence.sites.arbiter import Tolerance
+from surgery.equivalence.sites.inferred import guesses
+from surgery.equivalence.sites.recorder import Feeds
+from surgery.equivalence.sites.verifier import SiteReport, SiteVerifier
 from surgery.equivalence.subject import Subject
 from surgery.report import Difference, Finding, Verification
 
@@ -37,7 +37,7 @@ class Asked(NamedTuple):
 def verify_sites(
     before: Subject, after: Subject, pairs: Pairs, feeds: Sequence[Feeds], promise: Promise, asked: Asked
 ) -> SiteReport:
-    """Verify the sites between two models; see `sites`.
+    """Verify the sites between two models; see `verifier`.
 
     Args:
         before: the model before.

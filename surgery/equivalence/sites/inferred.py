@@ -14,13 +14,13 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from surgery.equivalence.congruence import draws
-from surgery.equivalence.cuts import Half
 from surgery.equivalence.probes import Prober
-from surgery.equivalence.recorder import Feeds
 from surgery.equivalence.session import Failed, Values
+from surgery.equivalence.sites.congruence import draws
+from surgery.equivalence.sites.cuts import Half
+from surgery.equivalence.sites.recorder import Feeds
+from surgery.equivalence.sites.trial import Runnable
 from surgery.equivalence.subject import Subject, attribute, live_nodes, reads
-from surgery.equivalence.trial import Runnable
 from surgery.reading import read_proto
 
 _SIZES = ((2, 64, 12), (1, 96, 24), (3, 32, 16))  # batch, picture, sequence

@@ -24,8 +24,8 @@ import onnx
 from onnx import AttributeProto, NodeProto, defs
 
 from surgery.draft import Copied
-from surgery.equivalence.constants import Constants, of_attribute
 from surgery.equivalence.pairing import Pairs
+from surgery.equivalence.sites.constants import Constants, of_attribute
 from surgery.equivalence.subject import Subject, all_nodes, live_nodes
 
 Scope = MutableMapping[str, int]  # the class of every tensor that is in sight, by name

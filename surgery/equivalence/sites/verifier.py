@@ -23,20 +23,20 @@ import numpy as np
 from onnx import TensorProto
 
 from surgery.draft import Copied
-from surgery.equivalence import repro
-from surgery.equivalence.arbiter import CLOSE, Arbiter, Gap, Tolerance, compare
-from surgery.equivalence.blame import culprit
-from surgery.equivalence.claims import settle
-from surgery.equivalence.congruence import Congruence, draws
-from surgery.equivalence.cuts import Cut, Half, guards, port_of
-from surgery.equivalence.hostile import LOOSE, UNSIGNED, Attack, count
-from surgery.equivalence.inferred import Inferred
 from surgery.equivalence.pairing import Pairs
-from surgery.equivalence.reach import BEYOND, Reach
-from surgery.equivalence.recorder import Feeds, Recorder, Source, deadline
 from surgery.equivalence.session import Failed
+from surgery.equivalence.sites import repro
+from surgery.equivalence.sites.arbiter import CLOSE, Arbiter, Gap, Tolerance, compare
+from surgery.equivalence.sites.blame import culprit
+from surgery.equivalence.sites.claims import settle
+from surgery.equivalence.sites.congruence import Congruence, draws
+from surgery.equivalence.sites.cuts import Cut, Half, guards, port_of
+from surgery.equivalence.sites.hostile import LOOSE, UNSIGNED, Attack, count
+from surgery.equivalence.sites.inferred import Inferred
+from surgery.equivalence.sites.reach import BEYOND, Reach
+from surgery.equivalence.sites.recorder import Feeds, Recorder, Source, deadline
+from surgery.equivalence.sites.trial import Trial
 from surgery.equivalence.subject import Port, Subject, read_weight
-from surgery.equivalence.trial import Trial
 from surgery.report import Finding, Outcome, Sites, Verdict
 
 RUNS = 3  # of the whole model, at sizes that differ in every axis that is free
