@@ -91,6 +91,13 @@ def test_metadata_tell_what_was_promised(tmp_path):
     assert any("gridsample promises" in note for note in result.notes)
 
 
+def test_an_operator_that_the_opset_lacks_is_unverified(tmp_path):
+    (tmp_path / "old.onnx").write_bytes(onnx.parser.parse_model(GRID.replace("16]", "11]")).SerializeToString())
+    report = surgery.apply(tmp_path / "old.onnx", ["gridsample"], allow_unverified=True).report
+    assert report.verdict == "unverified"
+    assert any("the runtime does not take the cut" in note for note in report.verify.notes)
+
+
 def test_the_users_tolerance_counts_at_places_too(saved):
     paths = saved(BY_NAME["one-weight-off-by-1e-3"])
     assert surgery.verify(*paths).verdict == "different"

@@ -271,7 +271,10 @@ def guards(cut: Cut, half: Half, domain: Mapping[str, tuple[float, float]]) -> d
     for node in half.proto.graph.node:
         if not onnx.defs.has(node.op_type, domain=node.domain):
             continue
-        schema = onnx.defs.get_schema(node.op_type, opsets.get(node.domain, 1), node.domain)
+        try:
+            schema = onnx.defs.get_schema(node.op_type, opsets.get(node.domain, 1), node.domain)
+        except onnx.defs.SchemaError:  # a file of an older opset than the operator's first
+            schema = onnx.defs.get_schema(node.op_type, domain=node.domain)
         for formal, name in zip(schema.inputs, node.input, strict=False):
             if formal.name in domain and name and not name.startswith("c"):
                 found[name] = domain[formal.name]
