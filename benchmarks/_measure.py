@@ -31,6 +31,7 @@ class Cost:
 
     seconds: float
     peak: int  # bytes
+    output: str = ""  # the end of what it printed
 
 
 class Failed(Exception):
@@ -38,7 +39,7 @@ class Failed(Exception):
 
 
 def measure(command: Command) -> Cost:
-    """Run a command to its end, its output thrown away."""
+    """Run a command to its end."""
     with tempfile.TemporaryFile() as talk:
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=talk, stderr=subprocess.STDOUT)
@@ -50,11 +51,11 @@ def measure(command: Command) -> Cost:
         seconds = time.perf_counter() - start
         done.set()
         watch.join()
+        talk.seek(0)
+        tail = talk.read()[-2000:].decode(errors="replace")
         if status:
-            talk.seek(0)
-            tail = talk.read()[-2000:].decode(errors="replace")
             raise Failed(f"{' '.join(command)}: exit status {status}\n{tail}")
-    return Cost(seconds, largest[0])
+    return Cost(seconds, largest[0], tail)
 
 
 def _watch(root: int, done: threading.Event, largest: list[int]) -> None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from surgery.contract import Changes, Close, Exact
     from surgery.edit import Edit
     from surgery.engine import Result, apply
-    from surgery.equivalence import verify
     from surgery.errors import BadInput, Missing, Refused, SurgeryError
     from surgery.extents import Contradiction, Extents
     from surgery.lookup import find_nodes, find_tensor, missing
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from surgery.report import Report, Verification
     from surgery.targets.check import check
     from surgery.targets.finding import Finding
+    from surgery.verification import verify
 
 __version__ = "0.1.0"
 __all__ = [
@@ -71,7 +71,6 @@ _HOMES = {
     **dict.fromkeys(("Changes", "Close", "Exact"), "contract"),
     "Edit": "edit",
     **dict.fromkeys(("Result", "apply"), "engine"),
-    "verify": "equivalence",
     **dict.fromkeys(("Contradiction", "Extents"), "extents"),
     **dict.fromkeys(("BadInput", "Missing", "Refused", "SurgeryError"), "errors"),
     **dict.fromkeys(("find_nodes", "find_tensor", "missing"), "lookup"),
@@ -81,6 +80,7 @@ _HOMES = {
     **dict.fromkeys(("Report", "Verification"), "report"),
     "check": "targets.check",
     "Finding": "targets.finding",
+    "verify": "verification",
 }
 
 

@@ -18,11 +18,22 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from surgery.errors import BadInput
 
 _PREFIX, _SUFFIX = ".surgery-", ".partial"
 _STALE = 3600.0  # seconds; a draft of a process that lives has its lock, where the file system has locks
+
+
+class Copied(NamedTuple):
+    """Bytes of a written file that were copied from another as they are. Paths are absolute, without links."""
+
+    path: str
+    offset: int
+    length: int
+    source: str
+    source_offset: int
 
 
 class Draft:
@@ -50,6 +61,7 @@ class Draft:
             self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=self._real.parent))
         self.path = self._folder / target.name
         self._data: list[str] = []
+        self.copied: list[Copied] = []  # of the data files
         self._lock: int | None = None
         try:
             self._lock = _lock(self._folder)

@@ -205,7 +205,7 @@ def _verify(
     verifier: Verifier, before: Path, made: Draft, chosen: list[Pass], report: Report, mode: str
 ) -> Verification:
     active = [one for one, done in zip(chosen, report.passes, strict=True) if done.places]
-    result = verifier.compare(made.path, locate=True, **_promised(active, mode))
+    result = verifier.compare(made.path, locate=True, **_promised(active, mode, made))
     result.mode = mode
     # Where it is only a reference that disagrees, with the model before as well, no pass is to blame.
     same = bool(result.outputs) and all(o.verdict == "equal" for o in result.outputs)
@@ -214,7 +214,7 @@ def _verify(
     return result
 
 
-def _promised(active: list[Pass], mode: str) -> dict[str, Any]:
+def _promised(active: list[Pass], mode: str, made: Draft) -> dict[str, Any]:
     """What several passes together promise, as `Verifier.compare` takes it."""
     contracts = [one.contract for one in active]
     close = [c for c in contracts if isinstance(c, Close)]
@@ -223,7 +223,7 @@ def _promised(active: list[Pass], mode: str) -> dict[str, Any]:
         "changes": any(isinstance(c, Changes) for c in contracts),
         "least": (max((c.rtol for c in close), default=0.0), max((c.atol for c in close), default=0.0)),
         "interface": frozenset(word for one in active for word in one.interface),
-        "promise": None if mode == "model" else Promise.of((one.contract, one.domain) for one in active),
+        "promise": None if mode == "model" else Promise.of(((one.contract, one.domain) for one in active), made.copied),
     }
 
 
@@ -237,7 +237,7 @@ def _guilty(verifier: Verifier, before: Path, active: list[Pass], mode: str) -> 
             model, _ = run_pass(model, one)
             so_far = active[:count]
             with draft(model, Path(folder) / "replay.onnx") as made:
-                verdict = verifier.compare(made.path, **_promised(so_far, mode)).verdict
+                verdict = verifier.compare(made.path, **_promised(so_far, mode, made)).verdict
             if verdict == "different":
                 return one.name
     return None

@@ -25,7 +25,7 @@ import onnx_ir as ir
 from google.protobuf.message import EncodeError
 
 from surgery import losses, wire
-from surgery.draft import Draft, writable
+from surgery.draft import Copied, Draft, writable
 from surgery.errors import BadInput
 from surgery.nested import subgraphs
 from surgery.reading import Origin, data_file, open_model, open_proto
@@ -313,7 +313,11 @@ def _write_data(weights: list[Bulk], made: Draft) -> tuple[str, list[int]]:
             offsets.append(at + len(gap))
             at += len(gap) + len(weight)
     name = f"{made.target.name}.{digest.hexdigest()[:16]}.data"
-    path.rename(made.data(name))
+    place = path.rename(made.data(name)).resolve()
+    for weight, offset in zip(weights, offsets, strict=True):
+        if found := weight.place():
+            mapped, source = found
+            made.copied.append(Copied(str(place), offset, len(weight), str(mapped.path.resolve()), source))
     return name, offsets
 
 

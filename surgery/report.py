@@ -120,14 +120,46 @@ class SiteKind:
     after: list[Step] = field(default_factory=list)
 
 
+Outcome = Literal["equal", "different", "not reached", "random", "unverified"]
+
+
+@dataclass
+class Finding:
+    """A claim of the sites that does not hold, or that could not be judged.
+
+    ``family`` names the values that showed it; ``real`` ones are those of a run of the whole
+    model. ``proved`` says that inputs of the whole model lead there; ``widened`` how often the
+    cut was widened. ``nodes`` counts those of each half.
+    """
+
+    tensor: str
+    outcome: Outcome
+    why: str
+    before: str = ""
+    after: str = ""
+    family: str = ""
+    max_abs: float = 0.0
+    shapes: dict[str, list[int]] = field(default_factory=dict)
+    proved: bool = False
+    widened: int = 0
+    nodes: tuple[int, int] = (0, 0)
+    repro: str = ""  # the folder of the reproduction, if one was written
+
+
 @dataclass
 class Sites:
-    """The result of verifying every cut where it was made."""
+    """The result of verifying every cut where it was made.
+
+    ``families`` counts, by the kind of values, the structures that were judged on it.
+    """
 
     count: int = 0
     structures: int = 0
     verified: int = 0
     verdict: Verdict = "unverified"
+    families: dict[str, int] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)  # in the order of the model after
+    seconds: float = 0.0
     kinds: list[SiteKind] = field(default_factory=list)
 
 

@@ -45,7 +45,7 @@ class Bulk:
         if array is None:
             yield inline
             return
-        found = self._place()
+        found = self.place()
         if found is None:
             yield array.reshape(-1).view(np.uint8).data
         else:
@@ -54,14 +54,14 @@ class Bulk:
 
     def copy(self, file: BinaryIO) -> None:
         """Write the bytes to `file`; the same is raised."""
-        found = self._place()
+        found = self.place()
         if found is None:
             file.writelines(self.chunks())
         else:
             mapped, at = found
             mapped.copy(at, len(self), file)
 
-    def _place(self) -> tuple[Mapped, int] | None:
+    def place(self) -> tuple[Mapped, int] | None:
         """The file of the model's origin that the weight lies in, and where."""
         array = self._array() if self._origin else None
         if self._origin is not None and array is not None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import onnx
 from planted.pairs import Case
 
-from surgery.equivalence.arbiter import Tolerance
 from surgery.equivalence.pairing import pair
 from surgery.equivalence.probes import Prober
 from surgery.equivalence.session import Session
-from surgery.equivalence.sites import SiteReport, SiteVerifier
+from surgery.equivalence.sites.arbiter import Tolerance
+from surgery.equivalence.sites.verifier import SiteReport, SiteVerifier
 from surgery.equivalence.subject import Subject
 
 

@@ -22,6 +22,7 @@ LAYERS = (
     "contents",
     "parts",
     "engine",
+    "verification",
     "passes",
     "graphsurgeon",
     "provenance",

@@ -32,12 +32,23 @@ def test_different(shell: Shell) -> None:
     assert shell.run("verify", "two.onnx", "b.onnx", "--json").document["verdict"] == "different"
 
 
+def test_what_fails_is_written_down(shell: Shell) -> None:
+    shell.model(TWO.replace("y = HardSwish (b)", "y = Sigmoid (b)"), "b.onnx")
+    done = shell.run("verify", "two.onnx", "b.onnx", "--repro", "repro")
+    assert done.status == 1
+    assert "reproduction in" in done.err
+    assert (shell.folder / "repro" / "y" / "show.py").exists()
+
+
 def test_unverified(shell: Shell) -> None:
-    shell.model(UNKNOWN, "b.onnx")
-    done = shell.run("verify", "b.onnx", "b.onnx")
+    shell.model(UNKNOWN, "a.onnx")
+    shell.model(UNKNOWN.replace("Whirl", "Swirl"), "b.onnx")
+    done = shell.run("verify", "a.onnx", "b.onnx")
     assert done.status == 1
     assert done.err.startswith("unverified")
-    assert shell.run("verify", "b.onnx", "b.onnx", "--allow-unverified").status == 0
+    assert shell.run("verify", "a.onnx", "b.onnx", "--allow-unverified").status == 0
+    # The same computation is equal, whoever can run it.
+    assert shell.run("verify", "a.onnx", "a.onnx").status == 0
 
 
 def test_other_names_pair_by_position(shell: Shell) -> None:
@@ -47,6 +58,44 @@ def test_other_names_pair_by_position(shell: Shell) -> None:
     assert done.status == 2
     assert "--match position" in done.err
     assert shell.run("verify", "two.onnx", "b.onnx", "--match", "position").status == 0
+
+
+PAIR = """<ir_version: 8, opset_import: ["" : 17]>
+pair (float[n, 4] x, float[n, 4] z) => (float[n, 4] y, float[n, 4] u) { y = Relu (x) u = Neg (z) }"""
+ORDER = PAIR.replace("(float[n, 4] y, float[n, 4] u)", "(float[n, 4] u, float[n, 4] y)")
+FEWER = PAIR.replace(", float[n, 4] z)", ")").replace(", float[n, 4] u)", ")").replace("u = Neg (z)", "")
+LOST = PAIR.replace("x", "i").replace("z", "j")
+
+
+def test_models_that_do_not_pair_are_told_apart_in_words(shell: Shell) -> None:
+    for name, text in (("a", PAIR), ("order", ORDER), ("fewer", FEWER), ("lost", LOST)):
+        shell.model(text, f"{name}.onnx")
+    assert shell.run("verify", "a.onnx", "order.onnx", "--match", "name").status == 0
+    other = shell.run("verify", "a.onnx", "order.onnx")
+    assert other.status == 2 and "another order" in other.err and "--match name" in other.err
+    assert shell.run("verify", "a.onnx", "order.onnx", "--match", "position").status == 1
+    assert shell.run("verify", "a.onnx", "lost.onnx", "--match", "position").status == 0
+    for words, what in (
+        (("lost.onnx",), "the model before has no input 'i', 'j'; only the other has 'x', 'z'"),
+        (("fewer.onnx",), "the model after has no output 'u'"),
+        (("fewer.onnx", "--match", "position"), "the model before has 2 inputs, the model after 1"),
+    ):
+        done = shell.run("verify", "a.onnx", *words)
+        assert (done.status, what in done.err) == (2, True), done.err
+
+
+def test_data_that_fits_one_model_only(shell: Shell) -> None:
+    shell.model(PAIR, "a.onnx")
+    shell.model(LOST, "b.onnx")
+    rows = np.ones((2, 4), np.float32)
+    np.savez(shell.folder / "first.npz", x=rows, z=rows)
+    np.savez(shell.folder / "second.npz", i=rows, j=rows)
+    how = ("verify", "a.onnx", "b.onnx", "--match", "position", "--inputs")
+    assert shell.run(*how, "first.npz").status == 0
+    done = shell.run(*how, "second.npz")
+    assert done.status == 2
+    assert "no input or output 'i'" in done.err
+    assert "Inputs: 'x', 'z'" in done.err
 
 
 def test_against_stored_results(shell: Shell) -> None:

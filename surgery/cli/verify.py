@@ -49,16 +49,17 @@ def _compare(arguments: argparse.Namespace, screen: Screen, stack: contextlib.Ex
 
         html.writable(arguments.report)
 
-    from surgery import equivalence
+    from surgery.equivalence import verify_reference
     from surgery.render import reports
     from surgery.report import to_json
+    from surgery.verification import verify
 
     started = time.perf_counter()
     if arguments.after is None:
-        result = equivalence.verify_reference(arguments.before, **how)
+        result = verify_reference(arguments.before, **how)
         other = str(arguments.reference)
     else:
-        result = equivalence.verify(arguments.before, arguments.after, **how)
+        result = verify(arguments.before, arguments.after, **how)
         other = arguments.after
     seconds = time.perf_counter() - started
     if arguments.report:

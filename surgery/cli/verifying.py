@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser, *, folders: bool = False) -> 
         + ("; or the folder of results that a chip gave for what 'prepare' wrote" if folders else ""),
     )
     group.add_argument(
+        "--repro",
+        type=Path,
+        metavar="DIR",
+        help="for every place that fails: two small models, inputs, and a script that shows it",
+    )
+    group.add_argument(
         "--allow-unverified", action="store_true", help="accept what could be neither proven nor disproven"
     )
     parser.add_argument(
@@ -64,6 +70,7 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
         "seed": arguments.seed,
         "inputs": arguments.inputs,
         "reference": arguments.reference,
+        "repro": arguments.repro,
     }
 
 

@@ -6,11 +6,7 @@ runs it, `stages` in parts; `evidence` plants faults to learn what the probes se
 `compare` and `judge` tell rounding from difference, `reference` against stored results; `locate`
 finds where a difference begins.
 
-For the places: `congruence` (with `constants`) proves most tensors equal without a run, `claims`
-settles names by values that `recorder` takes from runs (`inferred` where there are none); `cuts`
-makes two small models of each claim, `trial` runs them on values of `hostile`, `arbiter` (with
-`double`) judges; `blame` narrows down what fails, `repro` writes it out. `sites` leads them by a
-`promise`; `verdicts` joins the two.
+The package `sites` verifies the places that were changed, by a `promise`.
 
 `examiner` leads all, in the child process of `worker`, which `runner` starts.
 """

@@ -46,6 +46,7 @@ class Settings:
     budget: float = 300.0
     match: str = "order"
     share: float = SHARE
+    repro: Path | None = None  # where sites that fail are written down
 
 
 class Examiner:
@@ -283,7 +284,8 @@ class Examiner:
         self.bound, self.gave = [], {}
         self.pace.hurry.set()
         after = Subject.read(path)
-        result = Verification(mode="model" if self.subject else "reference")
+        mode = ("full" if self.settings.whole else "sites") if promise else "model"
+        result = Verification(mode=mode if self.subject else "reference")
         if self.subject is None:
             self.stored = [case for case in self._user_cases(after) if case.stored]
         pairs = pair(self.subject or after, after, self.settings.match, interface)
@@ -308,13 +310,19 @@ class Examiner:
         if promise and pairs.casts:
             result.notes.append("element types of the interface changed: the whole model alone was compared")
         elif promise and self.subject:
-            from surgery.equivalence.verdicts import Asked, enter, verify_sites  # late: the child is to start soon
+            from surgery.equivalence.sites.verdicts import (  # late: the child is to start soon
+                Asked,
+                enter,
+                verify_sites,
+            )
 
             self.progress("verifying sites")
             cases = [*self.cases, *self.bound]
             feeds = [case.feeds for case in cases]
             known = [(case.outputs, self.gave.get(id(case), {})) for case in cases]
-            asked = Asked(exact, changes, self.settings.seed, self._left())
+            s = self.settings
+            repro = s.repro if locate else None
+            asked = Asked(exact, changes, (s.rtol, s.atol), repro, s.seed, self._left())
             enter(verify_sites(self.subject, after, pairs, feeds, promise, asked, known), result, pairs)
         self._planted()
         result.notes[:0] = self.notes

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from surgery.contract import Close, Contract
+from surgery.draft import Copied
 
 RTOL = 1e-5  # of the largest magnitude of a tensor
 
@@ -20,22 +20,27 @@ class Promise:
         atol: absolute.
         domain: between what finite values it holds, by the formal name of an operator's input
             ("grid" of GridSample). Values outside of it are no evidence.
-        repro: the folder to write reproductions of what fails to, if any are wanted.
+        each: it is of each place by itself, as that of a pass is. Else only what the models' inputs lead to counts.
+        copied: weights of the model after that are those of the one before, as who wrote it knows.
         budget: seconds.
     """
 
     rtol: float = RTOL
     atol: float = 0.0
     domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    repro: Path | None = None
+    each: bool = False
+    copied: Sequence[Copied] = ()
     budget: float = 120.0
 
     @classmethod
-    def of(cls, promises: Iterable[tuple[Contract, Mapping[str, tuple[float, float]]]]) -> Promise:
+    def of(
+        cls, promises: Iterable[tuple[Contract, Mapping[str, tuple[float, float]]]], copied: Sequence[Copied] = ()
+    ) -> Promise:
         """What all of several passes promise: the loosest tolerance, the narrowest domain.
 
         Args:
             promises: the contract and the domain of each pass.
+            copied: see the class.
         """
         close: list[Close] = []
         domain: dict[str, tuple[float, float]] = {}
@@ -46,4 +51,4 @@ class Promise:
                 known = domain.get(name, (low, high))
                 domain[name] = max(low, known[0]), min(high, known[1])
         rtol = max((c.rtol for c in close), default=RTOL)
-        return cls(rtol, max((c.atol for c in close), default=0.0), domain)
+        return cls(rtol, max((c.atol for c in close), default=0.0), domain, each=True, copied=copied)

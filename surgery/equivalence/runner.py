@@ -50,6 +50,7 @@ class Verifier:
         match: how inputs and outputs pair: by "name", by "position", or "order": by name, and in the
             same order.
         share: size of the planted faults; for benchmarks.
+        repro: a folder for a reproduction of every site that fails.
         whole: run the whole models. Else only sites are verified, on drawn values: for models too
             large to run.
     """
@@ -68,6 +69,7 @@ class Verifier:
         on_progress: Callable[[str], None] | None = None,
         match: str = "order",
         share: float = 0.01,
+        repro: str | os.PathLike[str] | None = None,
         whole: bool = True,
     ) -> None:
         self._settings: dict[str, Any] = {
@@ -81,6 +83,7 @@ class Verifier:
             "budget": budget,
             "match": match,
             "share": share,
+            "repro": None if repro is None else Path(repro).absolute(),
             "whole": whole,
         }
         self._budget = budget

@@ -138,7 +138,7 @@ class Subject:
         self._ports()
         self._name_nodes(graph)
         self._seed()
-        live = _live(graph)
+        live = live_nodes(graph)
         self.taps = list(_find_taps(proto))
         self.conditions = {node.input[0]: self.labels[int(node.name[1:])] for node in live if node.op_type == "If"}
         self._plant(live)
@@ -171,7 +171,7 @@ class Subject:
 
     def upto(self, names: Sequence[str]) -> Subject:
         """What the tensors `names` are computed by, and nothing else; it has no outputs of its own."""
-        nodes = _live(self.proto.graph, names)
+        nodes = live_nodes(self.proto.graph, names)
         needed = {name for node in nodes for name in reads(node)}
         inputs = [v for v in self.proto.graph.input if v.name in needed and v.name not in self.weights]
         return Subject(self.path, self.part(nodes, inputs), self.inputs, labels=self.labels, random=self.random)
@@ -311,7 +311,7 @@ def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     return next((int(a.i) for a in node.attribute if a.name == name), default)
 
 
-def _live(graph: onnx.GraphProto, names: Sequence[str] | None = None) -> list[onnx.NodeProto]:
+def live_nodes(graph: onnx.GraphProto, names: Sequence[str] | None = None) -> list[onnx.NodeProto]:
     """The nodes that an output, or one of `names`, depends on, in order."""
     needed = {value.name for value in graph.output} if names is None else set(names)
     live = []

@@ -122,17 +122,21 @@ def _show_verification(screen: Screen, result: Verification) -> None:
         screen.say(f"    at {shape}: {', '.join(dict.fromkeys(kinds))}")
     if len(listed) > most:
         screen.say(f"    and at {len(listed) - most} more")
-    if result.sites.count:
-        sites = result.sites
-        screen.say(
-            f"  sites   {_verdict(screen.out, sites.verdict)}: {sites.verified} of {sites.structures} structures, "
-            f"{count(sites.count, 'claim')}"
-        )
+    if sites := _worded_sites(result):
+        screen.say(f"  sites   {_verdict(screen.out, result.sites.verdict)}: {sites}")
     if result.outputs:
         _show_outputs(screen, result)
     if result.ok:  # else `explain` has them
         for note in result.notes:
             screen.say(f"  note: {escape(note)}")
+
+
+def _worded_sites(result: Verification) -> str:
+    sites = result.sites
+    if not sites.count:
+        return "both graphs compute the same, nothing is left to run" if sites.verdict in ("equal", "changed") else ""
+    kinds = f", on {count(len(sites.families), 'kind')} of values" if sites.families else ""
+    return f"{sites.verified} of {count(sites.structures, 'structure')}, {count(sites.count, 'claim')}{kinds}"
 
 
 def _show_outputs(screen: Screen, result: Verification) -> None:

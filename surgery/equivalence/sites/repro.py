@@ -9,17 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from surgery.equivalence.cuts import Half
+from surgery.equivalence.sites.cuts import Half
 from surgery.equivalence.subject import read_weight
-
-if TYPE_CHECKING:
-    from surgery.equivalence.sites import Finding
+from surgery.report import Finding
 
 _SCRIPT = '''"""{title}
 
@@ -32,17 +30,41 @@ import numpy as np
 import onnxruntime as ort
 
 here = Path(__file__).parent
-feeds = dict(np.load(here / "inputs.npz"))
+data = np.load(here / "inputs.npz")
 options = ort.SessionOptions()
 options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-results = []
-for name in ("before", "after"):
+options.log_severity_level = 4
+
+
+def feed(name):  # an array, or a sequence of them
+    return data[name] if name in data else [data[key] for key in data if key.startswith(name + ".")]
+
+
+def run(name):
     session = ort.InferenceSession(here / f"{{name}}.onnx", options, providers=["CPUExecutionProvider"])
-    results.append(session.run(None, {{i.name: feeds[i.name] for i in session.get_inputs()}})[0])
-    print(name, results[-1].shape, results[-1].dtype, results[-1].reshape(-1)[:8])
-before, after = results
-if before.shape == after.shape and before.dtype.kind in "fiu":
-    print("largest difference:", np.nanmax(np.abs(before.astype(float) - after.astype(float)), initial=0.0))
+    result = session.run(None, {{i.name: feed(i.name) for i in session.get_inputs()}})[0]
+    parts = [np.asarray(part) for part in (result if isinstance(result, list) else [result])]
+    print(name, *(f"{{part.dtype}}{{list(part.shape)}}" for part in parts))
+    return parts
+
+
+before = run("before")
+try:
+    after = run("after")
+except Exception as error:
+    raise SystemExit(f"after does not run: {{error}}")
+for a, b in zip(before, after):
+    if a.shape != b.shape or a.dtype != b.dtype or a.dtype.kind not in "fiub":
+        print("the same:", a.shape == b.shape and a.dtype == b.dtype and bool(np.all(a == b)))
+        continue
+    x, y = a.astype(float), b.astype(float)
+    same = ((x == y) & (np.signbit(x) == np.signbit(y))) | (np.isnan(x) & np.isnan(y))
+    with np.errstate(invalid="ignore"):
+        gap = np.where(same, -1, np.nan_to_num(np.abs(x - y), nan=np.inf))
+    print(f"{{np.count_nonzero(~same)}} of {{same.size}} elements differ")
+    for at in np.argsort(-gap, axis=None)[:5]:
+        if not same.flat[at]:
+            print(f"  at {{[int(i) for i in np.unravel_index(at, a.shape)]}}: {{a.flat[at]}} became {{b.flat[at]}}")
 '''
 
 
@@ -54,7 +76,7 @@ def write(folder: Path, finding: Finding, before: Half, after: Half, feeds: Mapp
         finding: what it shows.
         before: the half of the model before.
         after: the half of the model after.
-        feeds: the inputs on which they differ; sequences can't be written, and are left out.
+        feeds: the inputs on which they differ.
 
     Returns:
         The folder of this reproduction.
@@ -63,7 +85,10 @@ def write(folder: Path, finding: Finding, before: Half, after: Half, feeds: Mapp
     target.mkdir(parents=True, exist_ok=True)
     for name, half in (("before", before), ("after", after)):
         onnx.save(_complete(half), target / f"{name}.onnx")
-    np.savez(target / "inputs.npz", **{k: v for k, v in feeds.items() if isinstance(v, np.ndarray)})  # type: ignore[arg-type]
+    arrays: dict[str, Any] = {}
+    for key, value in feeds.items():
+        arrays |= {f"{key}.{i:04}": v for i, v in enumerate(value)} if isinstance(value, list) else {key: value}
+    np.savez(target / "inputs.npz", **arrays)
     title = f"{finding.tensor}: {finding.why}."
     detail = f"before: {finding.before}\nafter: {finding.after}\nvalues: {finding.family}"
     script = _SCRIPT.format(title=_safe(title), detail=_safe(detail))

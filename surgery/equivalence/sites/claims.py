@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from surgery.equivalence.congruence import Congruence
-from surgery.equivalence.recorder import Source
 from surgery.equivalence.session import Values
+from surgery.equivalence.sites.congruence import Congruence
+from surgery.equivalence.sites.recorder import Source
 
 FAR = 1e-3  # of the largest element: what is further apart is another tensor
 NEAR = 1e-4  # what is no further apart may be the same

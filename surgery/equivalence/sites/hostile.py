@@ -142,6 +142,8 @@ class Attack:
     def _resize(self, value: Any, name: str, sized: Mapping[str, list[int]], symbol: Any, size: int) -> Any:
         if name not in sized:
             return value
+        if value.dtype.kind in "fb":  # drawn anew; only the shape counts
+            return np.broadcast_to(value.dtype.type(0), sized[name])
         resized = np.resize(value, sized[name])
         if value.dtype.kind in "iu" and value.size <= 16 and list(value.shape) == sized[name]:
             # It may hold sizes: elements that changed as the symbol did follow it.

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from surgery.equivalence.cuts import OUTPUT, Half
 from surgery.equivalence.session import Failed
+from surgery.equivalence.sites.cuts import OUTPUT, Half
 
 Feeds = Mapping[str, Any]
 
 # The types that numpy has; others, bfloat16 for one, are looked at as float32.
 _NUMPY = re.compile(r"tensor\((float|float16|double|u?int(8|16|32|64)|bool|string|complex64|complex128)\)")
 _MOST = 20.0  # seconds for one run of one half
+_PERIOD = 0.02  # seconds between looks at the clock
 
 
 @dataclass
@@ -56,16 +59,41 @@ class Runnable:
         """
         options = ort.RunOptions()
         options.log_severity_level = 4
-        timer = threading.Timer(seconds, lambda: setattr(options, "terminate", True))
-        timer.daemon = True
-        timer.start()
+        with _WATCH.over(options, seconds):
+            try:
+                return list(self._session.run(names, dict(feeds), options))
+            except Exception as error:
+                late = bool(options.terminate)
+                raise Failed(f"did not end within {seconds:.3g} s" if late else _words(error), timed_out=late) from None
+
+
+class _Watch:
+    """Ends runs that take too long. One thread watches all; to start one for each takes longer than most runs."""
+
+    def __init__(self) -> None:
+        self._watched: dict[int, tuple[float, ort.RunOptions]] = {}
+        self._started = threading.Lock()
+
+    @contextlib.contextmanager
+    def over(self, options: ort.RunOptions, seconds: float) -> Iterator[None]:
+        """While this lasts, the run that has `options` is told to stop once `seconds` are over."""
+        if self._started.acquire(blocking=False):
+            threading.Thread(target=self._look, daemon=True).start()
+        self._watched[id(options)] = time.monotonic() + seconds, options
         try:
-            return list(self._session.run(names, dict(feeds), options))
-        except Exception as error:
-            late = bool(options.terminate)
-            raise Failed(f"did not end within {seconds:.3g} s" if late else _words(error), timed_out=late) from None
+            yield
         finally:
-            timer.cancel()
+            del self._watched[id(options)]
+
+    def _look(self) -> None:
+        while True:
+            time.sleep(_PERIOD)
+            for end, options in list(self._watched.values()):
+                if time.monotonic() > end:
+                    options.terminate = True
+
+
+_WATCH = _Watch()
 
 
 class Trial:

@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, NodeProto, TensorProto, helper
 
-from surgery.equivalence.congruence import Claim, Congruence, Side
+from surgery.equivalence.sites.congruence import Claim, Congruence, Side
 from surgery.equivalence.subject import Port, reads, subgraphs
 from surgery.report import Step
 
@@ -289,10 +289,12 @@ def guards(cut: Cut, half: Half, domain: Mapping[str, tuple[float, float]]) -> d
         return found
     opsets = {o.domain: o.version for o in half.proto.opset_import}
     for node in half.proto.graph.node:
-        version = opsets.get(node.domain, 1)
-        if not onnx.defs.has(node.op_type, max_inclusive_version=version, domain=node.domain):
-            continue  # also one that came with a later opset
-        schema = onnx.defs.get_schema(node.op_type, version, node.domain)
+        if not onnx.defs.has(node.op_type, domain=node.domain):
+            continue
+        try:
+            schema = onnx.defs.get_schema(node.op_type, opsets.get(node.domain, 1), node.domain)
+        except onnx.defs.SchemaError:  # a file of an older opset than the operator's first
+            schema = onnx.defs.get_schema(node.op_type, domain=node.domain)
         for formal, name in zip(schema.inputs, node.input, strict=False):
             if formal.name in domain and name and not name.startswith("c"):
                 found[name] = domain[formal.name]

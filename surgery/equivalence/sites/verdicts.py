@@ -8,17 +8,18 @@ outputs were seen to be equal, but it is said.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from surgery.equivalence.arbiter import Tolerance
-from surgery.equivalence.inferred import guesses
 from surgery.equivalence.pairing import Pairs
 from surgery.equivalence.promise import Promise
-from surgery.equivalence.recorder import Feeds
 from surgery.equivalence.session import Values
-from surgery.equivalence.sites import Finding, SiteReport, SiteVerifier
+from surgery.equivalence.sites.arbiter import Tolerance
+from surgery.equivalence.sites.inferred import guesses
+from surgery.equivalence.sites.recorder import Feeds
+from surgery.equivalence.sites.verifier import SiteReport, SiteVerifier
 from surgery.equivalence.subject import Subject
-from surgery.report import Difference, Verification
+from surgery.report import Difference, Finding, Verification
 
 _SHOWN = 3  # findings that are told in words
 
@@ -28,6 +29,8 @@ class Asked(NamedTuple):
 
     exact: bool = False
     changes: bool = False
+    given: tuple[float | None, float | None] = (None, None)  # the user's rtol and atol
+    repro: Path | None = None
     seed: int = 0
     seconds: float = 120.0
 
@@ -41,7 +44,7 @@ def verify_sites(
     asked: Asked,
     known: Sequence[tuple[Values, Values]] = (),
 ) -> SiteReport:
-    """Verify the sites between two models; see `sites`.
+    """Verify the sites between two models; see `verifier`.
 
     Args:
         before: the model before.
@@ -58,14 +61,24 @@ def verify_sites(
         pairs,
         feeds or guesses(before, asked.seed),
         runs=bool(feeds),
-        tolerance=Tolerance(promise.rtol, promise.atol, asked.exact),
+        tolerance=_tolerance(promise, asked),
         changes=asked.changes,
         domain=promise.domain,
         seed=asked.seed,
         budget=min(promise.budget, asked.seconds),
-        repro=promise.repro,
+        each=promise.each,
+        repro=asked.repro,
+        copied=promise.copied,
         known=known,
     ).run()
+
+
+def _tolerance(promise: Promise, asked: Asked) -> Tolerance:
+    rtol, atol = asked.given
+    if asked.exact or (rtol is None and atol is None):
+        return Tolerance(promise.rtol, promise.atol, asked.exact)
+    # The user's numbers are for the values that the model has.
+    return Tolerance(max(rtol or 0.0, promise.rtol), max(atol or 0.0, promise.atol), grows=True)
 
 
 def enter(sites: SiteReport, result: Verification, pairs: Pairs) -> None:
@@ -77,9 +90,9 @@ def enter(sites: SiteReport, result: Verification, pairs: Pairs) -> None:
         pairs: inputs and outputs; those of another type refute, whatever the sites say.
     """
     result.sites = sites.sites
-    result.notes += [*map(_worded, sites.findings[:_SHOWN]), *sites.notes]
+    result.notes += [*map(_worded, sites.sites.findings[:_SHOWN]), *sites.notes]
     verdict = sites.sites.verdict
-    wrong = [finding for finding in sites.findings if finding.outcome == "different"]
+    wrong = [finding for finding in sites.sites.findings if finding.outcome == "different"]
     if wrong:
         result.first_difference = _difference(wrong[0])
     if pairs.faults and result.verdict != "different":

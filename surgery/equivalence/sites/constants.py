@@ -8,12 +8,14 @@ weight that has no counterpart is never read, one that has is read once, in piec
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 from onnx import TensorProto, numpy_helper
+
+from surgery.draft import Copied
 
 _SPOTS, _SPOT = 8, 64  # a first look: places spread over the tensor, bytes at each
 _CHUNK = 1 << 20  # bytes compared at a time
@@ -30,9 +32,17 @@ class _Region:
 
 
 class Constants:
-    """Gives each constant a number, equal for equal ones. Constants of several models may take part."""
+    """Gives each constant a number, equal for equal ones. Constants of several models may take part.
 
-    def __init__(self) -> None:
+    Args:
+        copied: what is known to have been copied from one file to another, and is not compared: with
+            gigabytes that takes longer than all the rest.
+    """
+
+    def __init__(self, copied: Iterable[Copied] = ()) -> None:
+        self._copies = {(c.path, c.offset, c.length): c for c in copied}
+        self._origins = {(c.source, c.source_offset) for c in self._copies.values()}
+        self._unread: dict[Hashable, list[tuple[_Region, int]]] = {}  # by dtype, shape and length
         self._count = 0
         self._inline: dict[Hashable, int] = {}
         self._regions: dict[tuple[Hashable, _Region], int] = {}
@@ -57,7 +67,9 @@ class Constants:
             return self._inline[key]
         file, region = self._locate(tensor, folder)
         if (kind, region) not in self._regions:
-            self._regions[kind, region] = self._by_content(kind, file, region)
+            path, offset, _ = _place(tensor, folder)
+            found = self._by_origin(kind, (str(path), offset), region)
+            self._regions[kind, region] = found or self._by_content(kind, file, region)
         return self._regions[kind, region]
 
     def close(self) -> None:
@@ -71,33 +83,61 @@ class Constants:
         return self._count
 
     def _locate(self, tensor: TensorProto, folder: Path) -> tuple[int, _Region]:
-        where = {entry.key: entry.value for entry in tensor.external_data}
-        path = (folder / where["location"]).resolve()
+        path, offset, length = _place(tensor, folder)
+        return self._open(path, offset, length)
+
+    def _open(self, path: Path, offset: int, length: int) -> tuple[int, _Region]:
         if path not in self._files:
             file = os.open(path, os.O_RDONLY)
             stat = os.fstat(file)
             self._files[path] = file, stat.st_dev, stat.st_ino
         file, device, inode = self._files[path]
-        offset = int(where.get("offset", 0))
-        length = int(where.get("length", 0)) or os.fstat(file).st_size - offset
-        return file, _Region(device, inode, offset, length)
+        return file, _Region(device, inode, offset, length or os.fstat(file).st_size - offset)
+
+    def _by_origin(self, kind: Hashable, place: tuple[str, int], region: _Region) -> int | None:
+        """The number of a constant that was copied, or was copied from; None for others."""
+        if place in self._origins:  # it has a number of its own, and is read only if something has to be compared
+            number = self._next()
+            self._unread.setdefault((kind, region.length), []).append((region, number))
+            return number
+        known = self._copies.get((*place, region.length))
+        if known is None:
+            return None
+        _, source = self._open(Path(known.source), known.source_offset, known.length)
+        if (kind, source) not in self._regions:
+            self._regions[kind, source] = self._next()
+            self._unread.setdefault((kind, source.length), []).append((source, self._regions[kind, source]))
+        return self._regions[kind, source]
 
     def _by_content(self, kind: Hashable, file: int, region: _Region) -> int:
-        steps = range(_SPOTS)
-        last = max(region.length - _SPOT, 0)
-        look = b"".join(os.pread(file, _SPOT, region.offset + last * i // (_SPOTS - 1)) for i in steps)
-        alike = self._alike.setdefault((kind, region.length, look), [])
+        for other, number in self._unread.pop((kind, region.length), []):
+            look = _look(self._descriptor(other), other)
+            self._alike.setdefault((kind, region.length, look), []).append((other, number))
+        alike = self._alike.setdefault((kind, region.length, _look(file, region)), [])
         for other, number in alike:
             if self._same(file, region, other):
                 return number
         alike.append((region, self._next()))
         return alike[-1][1]
 
+    def _descriptor(self, region: _Region) -> int:
+        return next(f for f, device, inode in self._files.values() if (device, inode) == (region.device, region.inode))
+
     def _same(self, file: int, region: _Region, other: _Region) -> bool:
-        files = {(device, inode): file for file, device, inode in self._files.values()}
         mine = _chunks(file, region)
-        theirs = _chunks(files[other.device, other.inode], other)
+        theirs = _chunks(self._descriptor(other), other)
         return all(a == b for a, b in zip(mine, theirs, strict=True))
+
+
+def _place(tensor: TensorProto, folder: Path) -> tuple[Path, int, int]:
+    """File, offset and length (0: to its end) of a tensor's data."""
+    where = {entry.key: entry.value for entry in tensor.external_data}
+    return (folder / where["location"]).resolve(), int(where.get("offset", 0)), int(where.get("length", 0))
+
+
+def _look(file: int, region: _Region) -> bytes:
+    last = max(region.length - _SPOT, 0)
+    return b"".join(os.pread(file, _SPOT, region.offset + last * i // (_SPOTS - 1)) for i in range(_SPOTS))
 
 
 def _chunks(file: int, region: _Region) -> Iterator[bytes]:

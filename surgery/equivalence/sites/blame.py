@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from surgery.equivalence.congruence import Claim, Congruence
-from surgery.equivalence.cuts import Cut
+from surgery.equivalence.sites.congruence import Claim, Congruence
+from surgery.equivalence.sites.cuts import Cut
 
 _MOST = 6  # withdrawn claims that are made again
 

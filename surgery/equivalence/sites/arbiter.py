@@ -27,10 +27,10 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, NodeProto, TensorProto, numpy_helper
 
-from surgery.equivalence.cuts import Half
 from surgery.equivalence.session import Failed
+from surgery.equivalence.sites.cuts import Half
+from surgery.equivalence.sites.trial import Feeds, Runnable
 from surgery.equivalence.subject import read_weight, subgraphs
-from surgery.equivalence.trial import Feeds, Runnable
 
 STEPS = {
     "Round", "Floor", "Ceil", "Sign", "ArgMax", "ArgMin", "TopK", "Equal", "Less", "LessOrEqual", "Greater",
@@ -45,11 +45,16 @@ _BITS = 2.0**-23  # a move of the last bit of a float32, relative
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What may differ, for float32; see `surgery.contract.Close`. ``exact`` asks for value and sign bit."""
+    """What may differ, for float32; see `surgery.contract.Close`.
+
+    ``exact`` asks for value and sign bit. With ``grows`` the absolute part is meant for values as
+    real runs have them, and grows with larger ones.
+    """
 
     rtol: float = 1e-5
     atol: float = 0.0
     exact: bool = False
+    grows: bool = False
 
 
 CLOSE = Tolerance()
@@ -136,7 +141,7 @@ class Arbiter:
     """
 
     def __init__(self, half: Half, runnable: Runnable) -> None:
-        from surgery.equivalence.double import Double  # the evaluator takes long to import, and is seldom needed
+        from surgery.equivalence.sites.double import Double  # the evaluator takes long to import, and is seldom needed
 
         self._half = half
         self._runnable = runnable

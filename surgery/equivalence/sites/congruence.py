@@ -23,9 +23,10 @@ from typing import NamedTuple
 import onnx
 from onnx import AttributeProto, NodeProto, defs
 
-from surgery.equivalence.constants import Constants, of_attribute
+from surgery.draft import Copied
 from surgery.equivalence.pairing import Pairs
-from surgery.equivalence.subject import Subject, _live, all_nodes
+from surgery.equivalence.sites.constants import Constants, of_attribute
+from surgery.equivalence.subject import Subject, all_nodes, live_nodes
 
 Scope = MutableMapping[str, int]  # the class of every tensor that is in sight, by name
 
@@ -38,8 +39,8 @@ _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLi
 class Numbering:
     """The classes, shared by both models: one number for each key that was ever seen."""
 
-    def __init__(self) -> None:
-        self.constants = Constants()
+    def __init__(self, copied: Iterable[Copied] = ()) -> None:
+        self.constants = Constants(copied)
         self._classes: dict[Hashable, int] = {("absent",): ABSENT}
 
     def of(self, key: Hashable) -> int:
@@ -179,7 +180,7 @@ class Side:
     @classmethod
     def of(cls, subject: Subject, numbering: Numbering) -> Side:
         """Gather the live nodes of a model, and number what is given: its constants."""
-        nodes = _live(subject.proto.graph)
+        nodes = live_nodes(subject.proto.graph)
         side = cls(subject, Keys(subject, numbering), nodes)
         side.makers = {name: node for node in nodes for name in node.output if name}
         return side
@@ -224,9 +225,10 @@ class Congruence:
     settled: dict[str, str | None] = field(default_factory=dict)  # tensor after -> before; None: no claim
     claims: list[Claim] = field(default_factory=list)  # in the order of the model after
     fresh: list[str] = field(default_factory=list)  # tensors after
+    copied: tuple[Copied, ...] = ()  # weights of the model after that are known to be the same
 
     def __post_init__(self) -> None:
-        self.numbering = Numbering()
+        self.numbering = Numbering(self.copied)
         self.a = Side.of(self.before, self.numbering)
         self.b = Side.of(self.after, self.numbering)
         self.names: dict[int, str] = {}  # class -> the first tensor before that has it

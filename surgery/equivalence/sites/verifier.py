@@ -4,7 +4,8 @@ What congruence leaves are claims, each a pair of small models over the same inp
 on the values of real runs, one of each kind on hostile ones too. A claim that fails on hostile
 values alone may only say that such values never come there: its cut is widened, up to twice,
 and judged again. What then holds is "not reached"; what fails with the model's own inputs as
-inputs of the cut is proved wrong.
+inputs of the cut is proved wrong. Of strange values (NaN, 1e30) it may be asked besides that strange
+inputs of the models bring them about; see `reach`.
 """
 
 from __future__ import annotations
@@ -14,66 +15,41 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto
 
-from surgery.equivalence import repro
-from surgery.equivalence.arbiter import CLOSE, Arbiter, Gap, Tolerance, compare
-from surgery.equivalence.blame import culprit
-from surgery.equivalence.claims import settle
-from surgery.equivalence.congruence import Congruence, draws
-from surgery.equivalence.cuts import Cut, Half, guards, port_of
-from surgery.equivalence.hostile import LOOSE, UNSIGNED, Attack, count
-from surgery.equivalence.inferred import Inferred
+from surgery.draft import Copied
 from surgery.equivalence.pairing import Pairs, fits
-from surgery.equivalence.recorder import Feeds, Recorder, Source, deadline
 from surgery.equivalence.session import Failed, Values
+from surgery.equivalence.sites import repro
+from surgery.equivalence.sites.arbiter import CLOSE, Arbiter, Gap, Tolerance, compare
+from surgery.equivalence.sites.blame import culprit
+from surgery.equivalence.sites.claims import settle
+from surgery.equivalence.sites.congruence import Congruence, draws
+from surgery.equivalence.sites.cuts import Cut, Half, guards, port_of
+from surgery.equivalence.sites.hostile import LOOSE, UNSIGNED, Attack, count
+from surgery.equivalence.sites.inferred import Inferred
+from surgery.equivalence.sites.reach import BEYOND, Reach
+from surgery.equivalence.sites.recorder import Feeds, Recorder, Source, deadline
+from surgery.equivalence.sites.trial import Trial
 from surgery.equivalence.subject import Port, Subject, read_weight
-from surgery.equivalence.trial import Trial
-from surgery.report import SiteKind, Sites, Verdict
+from surgery.report import Finding, Outcome, SiteKind, Sites, Verdict
 
 RUNS = 3  # of the whole model, at sizes that differ in every axis that is free
 WIDENINGS = 2
 DRAWN = 40  # kinds that the report holds the nodes of
 
-Outcome = Literal["equal", "different", "not reached", "random", "unverified"]
-
-
-@dataclass
-class Finding:
-    """A claim that does not hold, or that could not be judged.
-
-    ``family`` names the values that showed it; ``real`` ones are those of a run of the whole
-    model. ``proved`` says that inputs of the whole model lead there; ``widened`` how often the
-    cut was widened. ``nodes`` counts those of each half.
-    """
-
-    tensor: str
-    outcome: Outcome
-    why: str
-    before: str = ""
-    after: str = ""
-    family: str = ""
-    max_abs: float = 0.0
-    shapes: dict[str, list[int]] = field(default_factory=dict)
-    proved: bool = False
-    widened: int = 0
-    nodes: tuple[int, int] = (0, 0)
-    repro: str = ""  # the folder of the reproduction, if one was written
-
 
 @dataclass
 class SiteReport:
-    """What came of the claims. ``evidence`` counts, by family, the kinds that were judged on it."""
+    """What came of the claims."""
 
     sites: Sites = field(default_factory=Sites)
-    findings: list[Finding] = field(default_factory=list)  # in the order of the model after
-    evidence: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
     elements: int = 0  # fed to the halves
 
 
@@ -98,11 +74,13 @@ class SiteVerifier:
             lie are not found out.
         tolerance: what may differ.
         changes: results may move; shapes and dtypes must hold.
+        each: a place that fails on strange values is wrong whether or not the models' inputs lead there.
         domain: by the name of a formal input of an operator, between what values a promise holds.
         seed: of all chance.
         budget: seconds.
         repro: the folder for reproductions of what fails, if any are wanted.
         known: what the models before and after gave for each of `feeds`, if they ran.
+        copied: weights of the model after that are known to be those of the one before.
     """
 
     def __init__(
@@ -115,13 +93,15 @@ class SiteVerifier:
         runs: bool = True,
         tolerance: Tolerance = CLOSE,
         changes: bool = False,
+        each: bool = True,
         domain: Mapping[str, tuple[float, float]] | None = None,
         seed: int = 0,
         budget: float = 120.0,
         repro: Path | None = None,
         known: Sequence[tuple[Values, Values]] = (),
+        copied: Iterable[Copied] = (),
     ) -> None:
-        self.tolerance, self.changes, self.domain = tolerance, changes, dict(domain or {})
+        self.tolerance, self.changes, self.each, self.domain = tolerance, changes, each, dict(domain or {})
         self.seed, self.repro = seed, repro
         self.left = deadline(budget)
         self.budget = budget
@@ -129,7 +109,8 @@ class SiteVerifier:
         self.pairs = pairs
         self.report = SiteReport()
         self.evidence: Counter[str] = Counter()
-        self.match = Congruence(before, after, pairs)
+        self._spared = 0  # structures for which no time was left
+        self.match = Congruence(before, after, pairs, copied=tuple(copied))
         self.shared: set[int] = set()
         self.sizes = not pairs.narrower  # else the model after takes no others
         chosen = _varied([fed for fed in feeds if self.sizes or fits(fed, after, pairs)])
@@ -137,12 +118,12 @@ class SiteVerifier:
         self.source: Source = (
             Recorder(before, chosen, self.left, self._gave(chosen, 0)) if runs else Inferred(before, chosen, seed)
         )
-        self._settling = chosen[:2] if runs else []
+        self._chosen = chosen if runs else []
 
     def run(self) -> SiteReport:
         """Verify all claims."""
         start = time.monotonic()
-        if self._settling and (self.match.claims or self.match.fresh):
+        if self._chosen and (self.match.claims or self.match.fresh):
             self._settle()
         self.shared = self.match.shared
         cuts = [Cut.of(self.match, claim, self.shared) for claim in self.match.claims]
@@ -150,39 +131,43 @@ class SiteVerifier:
         findings = self._judge(kinds)
         order = {claim: i for i, claim in enumerate(self.match.claims)}
         ordered = sorted(findings, key=lambda pair: order[pair[0].claim])
-        self.report.findings = [finding for _, finding in ordered if finding.outcome != "equal"]
+        shown = [finding for _, finding in ordered if finding.outcome != "equal"]
         failed = {id(cut) for cut, finding in findings if finding.outcome not in ("equal", "not reached")}
         held = sum(failed.isdisjoint(map(id, cuts)) for cuts in kinds)
-        self._sum_up(len(cuts), len(kinds), held, Counter(finding.outcome for _, finding in ordered))
+        verdict = self._sum_up(Counter(finding.outcome for _, finding in ordered))
+        seconds = time.monotonic() - start
+        self.report.sites = Sites(len(cuts), len(kinds), held, verdict, dict(self.evidence), shown, seconds)
         self.report.sites.kinds = [self._drawn(cuts, failed) for cuts in kinds[:DRAWN]]
-        self.report.evidence = dict(self.evidence)
-        self.report.seconds = time.monotonic() - start
         return self.report
 
     def _settle(self) -> None:
         via = self.pairs.inputs
-        theirs = [{b: feeds[a] for b, a in via.items()} for feeds in self._settling]
-        before = Recorder(self.match.before, self._settling, self.left, self._gave(self._settling, 0))
-        settle(self.match, before, Recorder(self.match.after, theirs, self.left, self._gave(self._settling, 1)))
+        two = self._chosen[:2]
+        theirs = [{b: feeds[a] for b, a in via.items()} for feeds in two]
+        before = Recorder(self.match.before, two, self.left, self._gave(two, 0))
+        settle(self.match, before, Recorder(self.match.after, theirs, self.left, self._gave(two, 1)))
 
     def _gave(self, feeds: Sequence[Feeds], side: int) -> list[Values]:
         return [self._known.get(id(fed), ({}, {}))[side] for fed in feeds]
 
-    def _sum_up(self, claims: int, kinds: int, held: int, outcomes: Mapping[Outcome, int]) -> None:
+    def _sum_up(self, outcomes: Mapping[Outcome, int]) -> Verdict:
         verdict: Verdict = "changed" if self.changes else "equal"
         if outcomes.get("unverified"):
             verdict = "unverified"
         if outcomes.get("different"):
             verdict = "different"
-        self.report.sites = Sites(claims, kinds, held, verdict)
         if outcomes.get("not reached"):
-            self.report.notes.append(
-                f"{outcomes['not reached']} claims hold only on values that the model was seen to reach"
-            )
+            some = outcomes["not reached"]
+            few = "1 claim holds" if some == 1 else f"{some} claims hold"
+            self.report.notes.append(f"{few} only on values that the model was seen to reach")
         if outcomes.get("random"):
-            self.report.notes.append(f"{outcomes['random']} claims rest on random operators, and are not verified")
+            some = outcomes["random"]
+            few = "1 claim rests" if some == 1 else f"{some} claims rest"
+            self.report.notes.append(f"{few} on random operators, and can't be verified")
         if self.left() <= 0:
-            self.report.notes.append(f"the budget of {self.budget:g} s for sites is spent")
+            rest = f": {self._spared} structures saw no hostile values" if self._spared else ""
+            self.report.notes.append(f"the budget of {self.budget:g} s for sites is spent{rest}")
+        return verdict
 
     def _drawn(self, cuts: list[Cut], failed: set[int]) -> SiteKind:
         bad = [cut for cut in cuts if id(cut) in failed]
@@ -268,7 +253,15 @@ class SiteVerifier:
             if isinstance(again, Finding):
                 break
             suspect = again
+        if not self.each and self._chosen and shown.family in BEYOND:
+            if gap := self._reach.show(cut.claim, self.tolerance):
+                return self._found(narrow, Suspect(shown.family, shown.feeds, gap), "different", proved=True)
+            return self._found(narrow, shown, "not reached", widened=widened)
         return self._found(narrow, shown, "different", widened=widened)
+
+    @cached_property
+    def _reach(self) -> Reach:
+        return Reach(self.match, self._chosen, self.seed, self.left)
 
     def _holds(self, cut: Cut) -> bool:
         return self._try(self._feedable(self._capture([cut])[0]), hostile=False) is None
@@ -330,7 +323,9 @@ class SiteVerifier:
     def _values(self, captures: list[dict[str, Any]], trial: Trial, hostile: bool) -> Iterator[tuple[str, Feeds]]:
         for feeds in captures or [{}]:
             yield "real" if self.source.real else "drawn", feeds
-        if hostile and captures and captures[0] and self.left() > 0:
+        if hostile and captures and captures[0] and self.left() <= 0:
+            self._spared += 1
+        elif hostile and captures and captures[0]:
             inside = {name: limits for name, limits in trial.guards.items() if name.startswith("x")}
             attack = Attack(captures, trial.operators, _bounds(trial), inside, self.seed, self.tolerance.exact)
             yield from attack.hostile()
@@ -347,6 +342,7 @@ class _Judge:
         self._changes = changes
         self._signs = UNSIGNED.isdisjoint(trial.operators)
         self._arbiter: Arbiter | None = None
+        self._scale = 0.0
 
     def __call__(self, family: str, feeds: Feeds) -> Gap | None:
         """How far the halves are apart; None where the half before gives nothing to compare with."""
@@ -361,6 +357,9 @@ class _Judge:
             return (
                 gap if np.shape(old) != np.shape(new) or getattr(old, "dtype", 0) != getattr(new, "dtype", 0) else Gap()
             )
+        self._scale = self._scale or gap.scale  # real values come first
+        if gap.rounding and self._tolerance.grows and gap.max_abs * self._scale <= self._tolerance.atol * gap.scale:
+            return Gap(gap.max_abs, gap.scale)
         if gap.rounding and isinstance(old, np.ndarray):
             self._arbiter = self._arbiter or Arbiter(self._trial.before, self._trial.old)
             if self._arbiter.accepts(feeds, old, new):
