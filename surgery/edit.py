@@ -208,6 +208,8 @@ class Edit:
                 stack += [(v, False) for v in node.inputs if v is not None]
         if len(cone) > _LONGEST_CHAIN:
             return None
+        if not cone:
+            return given.get(value)
         opset = self.opset(next(iter(cone)))
         arrays = fold.evaluate(list(cone), given, [value], opset, self.model.ir_version)
         self._computed[value] = None if arrays is None else ir.tensor(arrays[0])
