@@ -707,9 +707,9 @@ RULES = (
     Rule(
         "N28",
         "*",
-        "any(v != 0 and abs(v) < 1.2e-38 for i in range(ins) for v in const(i) or ())",
+        "any(size(i) == 1 and 0 < abs(const(i)[0]) < 1.2e-38 for i in range(ins) if is_const(i))",
         happens="crash",
-        why="a stored number that is not normal ends pnnx",
+        why="a scalar so small that it is not normal ends pnnx",
         cure="",
         source=MEASURED,
     ),
