@@ -1,5 +1,6 @@
-"""How long surgery takes to begin: ``--help``, ``list`` and ``show`` against ``python -c pass``, ``check`` of
-a real model (in the folder that SURGERY_MODELS names) against the import of onnx_ir.
+"""How long surgery takes to begin: ``--help``, ``list`` and ``show`` against ``python -c pass``.
+
+And how long ``check`` takes on a real model, of the folder SURGERY_MODELS, against the import of onnx_ir.
 
 python -m benchmarks.startup [--runs N]
 """
