@@ -618,7 +618,8 @@ RULES = (
         "N23",
         "Reshape Expand ConstantOfShape",
         (
-            "not is_const(0 if op_type == 'ConstantOfShape' else 1) and (op_type != 'Reshape' or has(1) and free(0, 0) and not leads(1))"
+            "not is_const(0 if op_type == 'ConstantOfShape' else 1) and "
+            "(op_type != 'Reshape' or has(1) and free(0, 0) and not leads(1))"
         ),
         happens="refused",
         why="a shape that is computed is not taken; by Reshape it is where the batch is fixed",
