@@ -29,6 +29,7 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.apply
 	$(BIN)/python -m benchmarks.cleanup
+	$(BIN)/python -m benchmarks.backend_rules
 	$(BIN)/python -m benchmarks.evidence
 	$(BIN)/python -m benchmarks.gridsample
 	$(BIN)/python -m benchmarks.large_graph

@@ -1,6 +1,7 @@
 """The figures that the project promises, each measured beside its peer in one run.
 
     python -m benchmarks.startup          the command line against ``python -c pass``
+    python -m benchmarks.backend_rules    rules of targets against what backends did with measured cases
     python -m benchmarks.apply            apply on real models against onnxslim
     python -m benchmarks.cleanup          the pass cleanup against the engines that it runs
     python -m benchmarks.large_graph      100,000 nodes against onnx-graphsurgeon

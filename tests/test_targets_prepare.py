@@ -298,3 +298,9 @@ def test_real_models(name: str, tmp_path: Path) -> None:
         assert prepare(path, "--target", target, "--input-shape", size, "-o", tmp_path / target) == 0
     record: dict[str, Any] = json.loads((tmp_path / "mnn" / "prepare.json").read_text())
     assert record["probes"] == 1 and record["verdict"] in ("equal", "untouched")
+
+
+def test_dims_fixed_on_the_way_are_verified_at_the_sizes_given(tmp_path: Path) -> None:
+    before = save(PLAIN, tmp_path / "before.onnx")
+    after = save(PLAIN.replace("height", "16").replace("width", "8"), tmp_path / "after.onnx")
+    assert main(["verify", str(before), str(after), "--probe", "x:1,3,16,8", "--probe", "x:4,3,16,8"]) == 0

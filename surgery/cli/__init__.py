@@ -1,9 +1,9 @@
 """The command line: `main` reads it and runs one verb; errors become words and exit statuses.
 
     0    done and proven, or nothing to do
-    1    a negative verdict: different, unverified; nothing written
+    1    a negative verdict: different, unverified, findings; nothing written
     2    usage, or input that can't be read
-    3    refused by a rewrite
+    3    refused by a rewrite or a target
     4    a tool, an extra or a backend is missing
     70   a fault of ours
     130  interrupted

@@ -124,7 +124,8 @@ class Prober:
                     known[symbol] = dim
         if not known:
             return []
-        cases, base = [], self.found[0][1] if self.found else self.symbols.all(2, 64, 12)
+        # Sizes found at shapes that the user gave name none of the symbols.
+        cases, base = [], self.symbols.all(2, 64, 12) | (self.found[0][1] if self.found else {})
         for kind in KINDS[:2]:
             self.found.append((self.symbols, base | known))
             case = self.case(len(self.found) - 1, kind)

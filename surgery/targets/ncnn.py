@@ -100,7 +100,7 @@ RULES = (
         "mode == 'cubic'",
         happens="wrong",
         why="the names of opset 20 are not known: bicubic of opset 16 is",
-        cure="gridsample opset",
+        cure="opset gridsample",
         source=MEASURED,
     ),
     Rule(
@@ -233,6 +233,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N5.batch",
+        "Gather",
+        "axis == 0 and not is_const(0) and not of_shape(0) and maker(0) != 'Transpose'",
+        happens="refused",
+        why="nothing is gathered along the batch",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N6",
         "LSTM GRU RNN",
         "used(1) or used(2)",
@@ -244,7 +253,7 @@ RULES = (
     Rule(
         "N6.tail",
         "LSTM GRU RNN",
-        "is_output(0) or not all(r in ('Squeeze', 'Transpose') for r in readers(0))",
+        "is_output(0) or not readers(0) <= set(('Squeeze', 'Transpose'))",
         happens="refused",
         why="Y of 4 dims must go into Squeeze, or Transpose and Reshape, as torch writes it",
         cure="rnn-forms",
@@ -436,9 +445,9 @@ RULES = (
     Rule(
         "N13",
         "Max Min",
-        "ins > 2 and any(shape(i) != shape(0) for i in range(ins))",
+        "ins > 2",
         happens="wrong",
-        why="of more than two operands none may be broadcast",
+        why="of more than two operands the others are ignored",
         cure="",
         source=MEASURED,
     ),
@@ -490,9 +499,10 @@ RULES = (
     Rule(
         "N18",
         "Transpose",
-        "rank(0) >= 5 and perm != [0, 1, 3, 5, 2, 4]",
+        "rank(0) >= 5 and perm not in ([0, 1, 3, 5, 2, 4], [0, 1, 4, 2, 5, 3], [0, 2, 1, 3, 4]) and "
+        "not (perm == [2, 0, 3, 1, 4] and readers() <= set(('Slice', 'Gather', 'Split')))",
         happens="refused",
-        why="more than 4 dims are transposed in the form of a pixel unshuffle only",
+        why="more than 4 dims are transposed as in pixel shuffle and unshuffle, channel shuffle and attention only",
         cure="",
         source=MEASURED,
     ),
@@ -607,7 +617,10 @@ RULES = (
     Rule(
         "N23",
         "Reshape Expand ConstantOfShape",
-        ("not is_const(0 if op_type == 'ConstantOfShape' else 1) and (op_type != 'Reshape' or has(1) and free(0, 0))"),
+        (
+            "not is_const(0 if op_type == 'ConstantOfShape' else 1) and "
+            "(op_type != 'Reshape' or has(1) and free(0, 0) and not leads(1))"
+        ),
         happens="refused",
         why="a shape that is computed is not taken; by Reshape it is where the batch is fixed",
         cure="fix-dims",
@@ -634,10 +647,10 @@ RULES = (
     Rule(
         "N24",
         "Flatten",
-        "free(0, 0)",
+        "maker(0)[:6] == 'Global' and 'Gemm' in readers()",
         happens="wrong",
-        why="a free batch is flattened, too",
-        cure="fix-dims",
+        why="between a global pool and Gemm it is lost, and Gemm gives a row a channel",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -682,6 +695,24 @@ RULES = (
         "is_input",
         happens="crash",
         why="an output that is an input ends pnnx",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N27",
+        "Add Sub Mul Div Mod Max Min Abs Neg",
+        "'int' in dtype(0) and not of_shape(0)",
+        happens="wrong",
+        why="integers are computed with as the bits of floats",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N28",
+        "*",
+        "any(size(i) == 1 and 0 < abs(const(i)[0]) < 1.2e-38 for i in range(ins) if is_const(i))",
+        happens="crash",
+        why="a scalar so small that it is not normal ends pnnx",
         cure="",
         source=MEASURED,
     ),

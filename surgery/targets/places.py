@@ -9,7 +9,8 @@ A condition is an expression: ``mode == 'cubic' and rank(0) == 4``. In it
   (``'float32'``), whether all dims are numbers; ``is_const(i)`` tells whether it is stored in the
   model, and ``const(i)`` its elements in a flat list; ``of_shape(i)`` whether it comes from shapes
   and constants alone, ``settled(i)`` whether those shapes are all numbers, too; ``free(i, k)``
-  whether dim `k` is not known as a number, ``signed(i)`` whether its integers may be negative;
+  whether dim `k` is not known as a number, ``signed(i)`` whether its integers may be negative,
+  ``leads(i)`` whether it is a Concat whose beginning is settled;
   ``maker(i)`` is the operator that gives it;
 - ``out_rank(i)``, ``out_shape(i)``, ``out_dtype(i)`` are of output `i`; ``used(i)`` tells whether
   anything takes it, ``readers(i)`` the operators that do, ``is_output(i)`` whether it is the model's;
@@ -173,6 +174,11 @@ class Place:
         shape = self.shape(i)
         return shape is None or not isinstance(shape[axis], int)
 
+    def leads(self, i: int) -> bool:
+        """Whether input `i` is a Concat that begins with what is settled."""
+        node = self.scope.makers.get(self._input(i))
+        return node is not None and node.op_type == "Concat" and self.scope.settled(node.input[0])
+
     def signed(self, i: int) -> bool:
         """Whether integers of input `i` may be negative, as far as is seen."""
         return self.scope.signed(self._input(i))
@@ -271,6 +277,7 @@ _WORDS = (
         "of_shape",
         "settled",
         "free",
+        "leads",
         "signed",
         "maker",
     ),
