@@ -286,13 +286,13 @@ class Sampler:
         if positions is None:
             return [None] * self.axes
         whole = self.op.Mul(self.op.Cast(positions, to=self.indices), self.steps)
-        return self.op.Split(whole, num_outputs=self.axes, axis=-2)
+        return self.op.Split(whole, [1] * self.axes, axis=-2)
 
     def factors(self, weights, by_rows: bool):
         """The weights for each axis, as the pixels lie."""
         if weights is None:
             return [None] * self.axes
-        return self.op.Split(self.op.Unsqueeze(weights, [3]) if by_rows else weights, num_outputs=self.axes, axis=1)
+        return self.op.Split(self.op.Unsqueeze(weights, [3]) if by_rows else weights, [1] * self.axes, axis=1)
 
 
 class Dims:
