@@ -46,5 +46,5 @@ build/tps.onnx: fixtures/tps.py fixtures/__init__.py fixtures/__main__.py fixtur
 	touch $@
 
 .venv/dev: .venv/core
-	$(INSTALL) --editable '.[dev,torch,slim,sim,graphsurgeon]'
+	$(INSTALL) --editable '.[dev,torch,slim,sim,graphsurgeon,show]'
 	touch $@

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from surgery.engine import Result, apply
     from surgery.equivalence import verify
     from surgery.errors import BadInput, Missing, Refused, SurgeryError
+    from surgery.exporter.context import patched
+    from surgery.exporter.export import Exported, export
     from surgery.model import load, save
     from surgery.report import Report, Verification
+    from surgery.rewriting import Rewriter, replaces
 
 __version__ = "0.1.0"
 __all__ = [
@@ -30,15 +33,20 @@ __all__ = [
     "Close",
     "Edit",
     "Exact",
+    "Exported",
     "Missing",
     "Pass",
     "Refused",
     "Report",
     "Result",
+    "Rewriter",
     "SurgeryError",
     "Verification",
     "apply",
+    "export",
     "load",
+    "patched",
+    "replaces",
     "save",
     "verify",
 ]
@@ -50,8 +58,11 @@ _HOMES = {
     **dict.fromkeys(("Result", "apply"), "engine"),
     "verify": "equivalence",
     **dict.fromkeys(("BadInput", "Missing", "Refused", "SurgeryError"), "errors"),
+    "patched": "exporter.context",
+    **dict.fromkeys(("Exported", "export"), "exporter.export"),
     **dict.fromkeys(("load", "save"), "model"),
     **dict.fromkeys(("Report", "Verification"), "report"),
+    **dict.fromkeys(("Rewriter", "replaces"), "rewriting"),
 }
 
 

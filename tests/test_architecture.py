@@ -26,6 +26,7 @@ LAYERS = (
     "provenance",
     "equivalence",
     "registry",
+    "rewriting",
     "authoring",
     "match",
     "op",

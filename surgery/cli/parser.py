@@ -13,6 +13,7 @@ from surgery.errors import BadInput
 VERBS = {
     "apply": "apply passes to a model and verify the result",
     "verify": "compare a model with another, or with stored results",
+    "export": "export a torch module with rewriters in force, and verify the file against it",
     "inspect": "show what is in a model: inputs and outputs, operators, size, history",
     "list": "list the rewrites that there are",
     "show": "show the page of a rewrite: what it does, its options, what it promises",
