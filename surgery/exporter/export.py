@@ -225,7 +225,7 @@ def _export(
     if len(outputs) != len(cases[0].outputs):
         raise BadInput(f"{len(outputs)} names are given for {len(cases[0].outputs)} outputs")
     # A dim of size 1 is taken for a constant by dynamo: it is traced where none is.
-    case = cases[-1] if exporter == "dynamo" else cases[0]
+    case = max(cases, key=_smallest) if exporter == "dynamo" else cases[0]
     settings: dict[str, Any] = {"opset_version": opset, "input_names": list(case.feeds), "output_names": list(outputs)}
     if exporter == "dynamo":
         free = torch.export.Dim.DYNAMIC
@@ -250,6 +250,10 @@ def _export(
             cure="another opset, the other exporter (--exporter), or a rewriter for the code named may help",
         ) from error
     return onnx.load(path, load_external_data=False)
+
+
+def _smallest(case: Case) -> int:
+    return min(case.sizes.values(), default=0)
 
 
 @contextlib.contextmanager

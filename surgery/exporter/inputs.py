@@ -6,6 +6,7 @@ of a batch are alike: what a detector finds in an image it finds there, too.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 Dynamic = Mapping[str, Mapping[int, str]]
+ODD = 13  # added to sizes to make them odd
 NOISE = 0.05  # of the values' standard deviation
 
 
@@ -111,7 +113,7 @@ def flat(value: Any) -> list[Any]:
 
 
 def cases(module: torch.nn.Module, feeds: dict[str, torch.Tensor], dynamic: Dynamic, seed: int) -> list[Case]:
-    """The user's inputs, then each dynamic dim at another size alone, then all together.
+    """The user's inputs, then each dynamic dim at another size alone, then all together, then odd sizes.
 
     Raises:
         BadInput: the module rejects its inputs, or every other size of a dim.
@@ -149,7 +151,14 @@ def cases(module: torch.nn.Module, feeds: dict[str, torch.Tensor], dynamic: Dyna
         case = _resized(feeds, dynamic, {**sizes, **others}, seed + 1)
         case.outputs = run(module, case.feeds)
         made.append(case)
-    if not sizes:  # other values, then
+    if sizes:
+        # Sizes that no power of two divides, where the module takes them: what is rounded shows there.
+        odd = {s: n if s in batches else n + ODD + i for i, (s, n) in enumerate(sizes.items())}
+        case = _resized(feeds, dynamic, odd, seed + 2)
+        with contextlib.suppress(Exception):
+            case.outputs = run(module, case.feeds)
+            made += [case] if odd != sizes else []
+    else:  # other values, then
         case = _resized(feeds, dynamic, sizes, seed)
         case.outputs = run(module, case.feeds)
         made.append(case)
