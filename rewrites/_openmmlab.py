@@ -12,6 +12,7 @@ import importlib.util
 import sys
 import types
 from collections.abc import Iterable
+from typing import Any
 
 from surgery import BadInput
 
@@ -69,7 +70,7 @@ def fx_wrapped() -> None:
 
     Without it leaving raises ``KeyError: -1`` over any error from within, and restores nothing.
     """
-    module = importlib.import_module("mmdeploy.core.rewriters.function_rewriter")
+    module: Any = importlib.import_module("mmdeploy.core.rewriters.function_rewriter")
     if not isinstance(module._wrapped_fns_to_patch, list):
         module._wrapped_fns_to_patch = []
 

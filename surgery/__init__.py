@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from surgery.engine import Result, apply
     from surgery.equivalence import verify
     from surgery.errors import BadInput, Missing, Refused, SurgeryError
-    from surgery.exporter.context import patched
+    from surgery.exporter.context import Loose, patched
     from surgery.exporter.export import Exported, export
     from surgery.model import load, save
     from surgery.report import Report, Verification
@@ -34,6 +34,7 @@ __all__ = [
     "Edit",
     "Exact",
     "Exported",
+    "Loose",
     "Missing",
     "Pass",
     "Refused",
@@ -58,7 +59,7 @@ _HOMES = {
     **dict.fromkeys(("Result", "apply"), "engine"),
     "verify": "equivalence",
     **dict.fromkeys(("BadInput", "Missing", "Refused", "SurgeryError"), "errors"),
-    "patched": "exporter.context",
+    **dict.fromkeys(("Loose", "patched"), "exporter.context"),
     **dict.fromkeys(("Exported", "export"), "exporter.export"),
     **dict.fromkeys(("load", "save"), "model"),
     **dict.fromkeys(("Report", "Verification"), "report"),

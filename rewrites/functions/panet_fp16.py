@@ -53,7 +53,7 @@ def _pairs(module):
     """Backbone and neck of each PANet in a module."""
     found = []
     for part in module.modules():
-        backbone, neck = getattr(part, "backbone", None), getattr(part, "neck", None)
+        backbone, neck = getattr(part, "backbone", part), getattr(part, "neck", part)
         if _is(neck, "mmocr.models.textdet.necks.fpem_ffm.FPEM_FFM") and _is(
             backbone, "mmdet.models.backbones.resnet.ResNet"
         ):
@@ -130,7 +130,7 @@ def _peaks(module, images):
             inputs = [torch.from_numpy(file[name]).float() for name in file.files]
     except (OSError, ValueError) as error:
         raise BadInput(f"can't be read as an npz: {error}", where=images) from error
-    peaks = {}
+    peaks: dict = {}  # by part
 
     def look(part, values):
         for value in values if isinstance(values, tuple) else (values,):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,7 @@ class patched:
         plan = _plan(chosen)
         with ExitStack() as stack:
             for path, one in plan:
-                _replace(path, one, stack)
+                targets.replace(*_function(path, one), stack)
             if self._module is not None:
                 _alter(chosen, self._module, stack)
             elif any(type(one.rewriter).alter is not Rewriter.alter for one in chosen):
@@ -119,13 +119,12 @@ class patched:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         stack, chosen = self._stacks.pop()
         stack.close()
-        idle = [one.rewriter.name for one in chosen if one.named and not one.used]
-        if kind is None and idle:
-            raise Refused(
-                f"{'rewriter' if len(idle) == 1 else 'rewriters'} {', '.join(map(repr, idle))} "
-                "had nothing to replace: what was exported does not call it",
-                cure="leave it out, or see by 'surgery show' what it is for",
-            )
+        if kind is None:
+            _see_used(chosen)
+
+    def loose(self) -> Loose:
+        """What would be in force, for a program that puts functions in place itself."""
+        return Loose(self._choose())
 
     def _choose(self) -> list[InForce]:
         named = [registry.make_rewriter(r) if isinstance(r, str) else r for r in self._named]
@@ -192,14 +191,61 @@ def _plan(chosen: Sequence[InForce]) -> list[tuple[str, InForce]]:
     return [(path, one) for path, holders in plan.items() for one in holders]
 
 
-def _replace(path: str, one: InForce, stack: ExitStack) -> None:
+def _function(path: str, one: InForce, inner: Any = None) -> tuple[targets.Target, Any]:
+    """A target and what to put in its place; `inner` stands for what is there, if it is given."""
     one.calls[path] = 0
 
     def called() -> None:
         one.calls[path] += 1
 
     method = getattr(one.rewriter, one.rewriter.targets()[path])
-    targets.replace(targets.find(path, one.rewriter.name), method, called, stack)
+    target = targets.find(path, one.rewriter.name)
+    return target, targets.wrap(target, method, called, inner or targets.plain(target))
+
+
+def _see_used(chosen: Sequence[InForce]) -> None:
+    idle = [one.rewriter.name for one in chosen if one.named and not one.used]
+    if idle:
+        raise Refused(
+            f"{'rewriter' if len(idle) == 1 else 'rewriters'} {', '.join(map(repr, idle))} "
+            "had nothing to replace: what was exported does not call it",
+            cure="leave it out, or see by 'surgery show' what it is for",
+        )
+
+
+class Loose:
+    """Rewriters as plain functions, for a program that has a way of its own to replace functions.
+
+    Args:
+        chosen: the rewriters.
+
+    Raises:
+        Refused: a path leads to something else than a rewriter expects.
+        BadInput: two replace one function without a priority.
+    """
+
+    def __init__(self, chosen: Sequence[InForce]) -> None:
+        self.chosen = chosen
+        made: dict[str, Any] = {}
+        for path, one in _plan(chosen):
+            _, made[path] = _function(path, one, made.get(path))
+        self.functions = made
+        """The path of each function, and what is to stand in its place; a method takes the module first."""
+
+    @contextmanager
+    def altered(self, module: Any) -> Iterator[None]:
+        """Have the module changed as rewriters ask."""
+        with ExitStack() as stack:
+            _alter(self.chosen, module, stack)
+            yield
+
+    def check(self) -> None:
+        """See that each rewriter that was named did something.
+
+        Raises:
+            Refused: one did not.
+        """
+        _see_used(self.chosen)
 
 
 def _alter(chosen: Sequence[InForce], module: torch.nn.Module, stack: ExitStack) -> None:

@@ -53,7 +53,7 @@ def _follows(sizes: Sequence[int], cases: Sequence[Case]) -> list[str]:
         moved = [s for s, n in case.sizes.items() if n != cases[0].sizes[s]]
         if len(moved) == 1 and size != sizes[0]:
             found += moved
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _name(sizes: list[int], cases: Sequence[Case], taken: dict[str, list[int]], output: str, axis: int) -> str:

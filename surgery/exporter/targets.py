@@ -103,57 +103,59 @@ def check_signature(target: Target, replacement: Callable[..., Any], who: str) -
         )
 
 
-def replace(target: Target, replacement: Callable[..., Any], called: Callable[[], None], stack: ExitStack) -> None:
-    """Put `replacement` in the place of a function until `stack` is closed.
+def wrap(
+    target: Target, replacement: Callable[..., Any], called: Callable[[], None], inner: Callable[..., Any]
+) -> Callable[..., Any]:
+    """A function to put in the place of a target.
+
+    Args:
+        target: what is replaced.
+        replacement: called with `original` and the arguments.
+        called: is told of each call.
+        inner: what `original` calls: a plain function that takes the module or class first, if any.
+    """
+
+    @functools.wraps(inner)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        called()
+        original = functools.partial(inner, args[0]) if target.kind in ("method", "class") else inner
+        return replacement(original, *args, **kwargs)
+
+    return function
+
+
+def plain(target: Target) -> Callable[..., Any]:
+    """The function of a target, out of its ``staticmethod`` or ``classmethod``."""
+    if target.kind == "function":
+        return target.function
+    raw = inspect.getattr_static(target.owner, target.name)
+    function: Callable[..., Any] = getattr(raw, "__func__", raw)
+    return function
+
+
+def replace(target: Target, function: Callable[..., Any], stack: ExitStack) -> None:
+    """Put a function in the place of a target until `stack` is closed.
 
     A function of a module is replaced in every module that imported it by name, too; not in tuples,
     partials, default arguments and closures.
-
-    Args:
-        target: the function.
-        replacement: called with `original` and the arguments.
-        called: is told of each call.
-        stack: puts everything back.
     """
-    if target.kind == "function":
-        original = target.function
-
-        @functools.wraps(original)
-        def function(*args: Any, **kwargs: Any) -> Any:
-            called()
-            return replacement(original, *args, **kwargs)
-
-        places = [
-            (module, name)
-            for module in list(sys.modules.values())
-            if isinstance(module, type(sys))
-            for name, value in list(vars(module).items())
-            if value is original
-        ]
-        for module, name in places:
-            stack.callback(setattr, module, name, original)
-            setattr(module, name, function)
-        if isinstance(target.owner, type(sys)) and (target.owner, target.name) not in places:
-            stack.callback(setattr, target.owner, target.name, original)
-            setattr(target.owner, target.name, function)
+    if target.kind != "function":
+        wrapped: Any = {"static": staticmethod, "class": classmethod}.get(target.kind, lambda f: f)(function)
+        if target.held is _ABSENT:
+            stack.callback(_remove, target.owner, target.name)
+        else:
+            stack.callback(setattr, target.owner, target.name, target.held)
+        setattr(target.owner, target.name, wrapped)
         return
-    raw = inspect.getattr_static(target.owner, target.name)
-    inner = getattr(raw, "__func__", raw)
-
-    # On a wrapper of a static or class method functools.wraps has to be given the function within.
-    @functools.wraps(inner)
-    def method(*args: Any, **kwargs: Any) -> Any:
-        called()
-        if target.kind == "static":
-            return replacement(inner, *args, **kwargs)
-        return replacement(functools.partial(inner, args[0]), *args, **kwargs)
-
-    wrapped: Any = {"static": staticmethod, "class": classmethod}.get(target.kind, lambda f: f)(method)
-    if target.held is _ABSENT:
-        stack.callback(_remove, target.owner, target.name)
-    else:
-        stack.callback(setattr, target.owner, target.name, target.held)
-    setattr(target.owner, target.name, wrapped)
+    places = {(id(target.owner), target.name): target.owner}
+    for module in list(sys.modules.values()):
+        if isinstance(module, type(sys)):
+            for name, value in list(vars(module).items()):
+                if value is target.function:
+                    places[id(module), name] = module
+    for (_, name), module in places.items():
+        stack.callback(setattr, module, name, target.function)
+        setattr(module, name, function)
 
 
 def _remove(owner: Any, name: str) -> None:
