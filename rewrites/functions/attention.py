@@ -38,9 +38,10 @@ class Attention(Rewriter):
         scale = query.shape[-1] ** -0.5 if scale is None else scale
         scores = (query * scale) @ key.transpose(-2, -1)
         if is_causal:
-            attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
+            queries, keys = (torch.arange(x.shape[-2], device=x.device) for x in (query, key))
+            attn_mask = queries.unsqueeze(-1) >= keys
         if attn_mask is not None and attn_mask.dtype == torch.bool:
-            scores = scores.masked_fill(~attn_mask, float("-inf"))
+            scores = torch.where(attn_mask, scores, scores.new_tensor(float("-inf")))
         elif attn_mask is not None:
             scores = scores + attn_mask
         return scores.softmax(-1) @ value

@@ -130,7 +130,7 @@ def _peaks(module, images):
             inputs = [torch.from_numpy(file[name]).float() for name in file.files]
     except (OSError, ValueError) as error:
         raise BadInput(f"can't be read as an npz: {error}", where=images) from error
-    peaks: dict = {}  # by part
+    peaks: dict[object, float] = {}  # by part
 
     def look(part, values):
         for value in values if isinstance(values, tuple) else (values,):
