@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import _nets as nets
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -18,65 +17,9 @@ import torch
 
 import rewrites.mmdeploy as plugin  # before mmocr is imported
 import surgery
-from rewrites.mmocr import exportable
+from fixtures import _mmocr as nets
 
 ROOT = Path(__file__).parents[2]
-
-
-def deploy(name: str, backend: str = "onnxruntime", opset: int = 11, **settings: Any) -> dict[str, Any]:
-    if name == "crnn":
-        axes = {"input": {0: "batch", 3: "width"}, "output": {0: "batch", 1: "steps"}}
-    elif name.startswith("dbnet"):
-        axes = {"input": {0: "batch", 2: "height", 3: "width"}, "output": {0: "batch", 1: "out_height", 2: "out_width"}}
-    else:
-        axes = {"input": {0: "batch", 2: "height", 3: "width"}, "output": {0: "batch", 2: "out_height", 3: "out_width"}}
-    return {
-        "onnx_config": {
-            "type": "onnx",
-            "opset_version": opset,
-            "input_names": ["input"],
-            "output_names": ["output"],
-            "input_shape": None,
-            "keep_initializers_as_inputs": False,
-            "dynamic_axes": axes,
-        },
-        "codebase_config": {
-            "type": "mmocr",
-            "task": "TextRecognition" if name == "crnn" else "TextDetection",
-            "module": ["rewrites.mmdeploy"],
-            **settings,
-        },
-        "backend_config": {"type": backend},
-    }
-
-
-def export(folder: Path, name: str, **settings: Any) -> tuple[Path, Any]:
-    """Export as mmdeploy's users do; the file, and the module."""
-    import cv2
-    import mmengine
-    from mmdeploy.apis import torch2onnx
-
-    net, config = nets.net(name)
-    torch.save(net.state_dict(), folder / "net.pth")
-    image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
-    cv2.imwrite(str(folder / "i.png"), image)
-    if name != "crnn":  # the shorter side is 736 by the configs, which is more than is needed here
-        for step in config.test_pipeline:
-            if "short_size" in step:
-                step["short_size"] = 96
-            if "scale" in step:
-                step["scale"] = (128, 96)
-        config.test_dataloader.dataset.pipeline = config.test_pipeline
-    torch2onnx(
-        str(folder / "i.png"),
-        str(folder),
-        "end.onnx",
-        mmengine.Config(deploy(name, **settings)),
-        config,
-        str(folder / "net.pth"),
-        "cpu",
-    )
-    return folder / "end.onnx", exportable(net)[0]
 
 
 def gap(path: Path, module: Any, x: torch.Tensor) -> float:
@@ -92,14 +35,14 @@ def gap(path: Path, module: Any, x: torch.Tensor) -> float:
 @pytest.mark.parametrize("opset", [11, 17])
 @pytest.mark.parametrize("name", ["dbnet_r18", "dbnet_r50", "dbnetpp", "panet", "psenet", "crnn"])
 def test_is_equal(tmp_path: Path, name: str, opset: int) -> None:
-    path, module = export(tmp_path, name, opset=opset)
+    path, module = nets.by_mmdeploy(tmp_path, name, opset=opset)
     sizes = [(1, 32, 100), (2, 32, 164)] if name == "crnn" else [(1, 96, 128), (2, 128, 64)]
     for size in sizes:
         assert gap(path, module, nets.image(name, *size)) <= 1e-5
 
 
 def test_rewriters_named_in_the_config(tmp_path: Path) -> None:
-    path, module = export(tmp_path, "panet", rewrites=["upsample-mode"])
+    path, module = nets.by_mmdeploy(tmp_path, "panet", rewrites=["upsample-mode"])
     modes = [onnx.helper.get_node_attr_value(n, "mode") for n in onnx.load(path).graph.node if n.op_type == "Resize"]
     assert set(modes) == {b"linear"}
     with surgery.patched("upsample-mode"):
@@ -108,12 +51,12 @@ def test_rewriters_named_in_the_config(tmp_path: Path) -> None:
 
 def test_a_rewriter_that_has_nothing_to_do(tmp_path: Path) -> None:
     with pytest.raises(surgery.Refused, match="'upsample-mode' had nothing to replace"):
-        export(tmp_path, "crnn", rewrites=["upsample-mode"])
+        nets.by_mmdeploy(tmp_path, "crnn", rewrites=["upsample-mode"])
     assert len(plugin.PLUGIN._stack) == 0
 
 
 def test_for_tensorrt_with_panet_fp16(tmp_path: Path) -> None:
-    path, module = export(tmp_path, "panet", backend="tensorrt", rewrites=["panet-fp16:shift=5"])
+    path, module = nets.by_mmdeploy(tmp_path, "panet", backend="tensorrt", rewrites=["panet-fp16:shift=5"])
     assert gap(path, module, nets.image("panet", 2, 128, 64)) <= 1e-5
     weights = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
     plain = module.net.neck.reduce_conv_c5[0].weight.detach().numpy()
@@ -122,7 +65,7 @@ def test_for_tensorrt_with_panet_fp16(tmp_path: Path) -> None:
 
 def test_dbnetpp_for_tensorrt_keeps_its_attention(tmp_path: Path) -> None:
     """mmdeploy's FPNC for TensorRT drops it: 0.236 off on outputs up to 0.53."""
-    path, module = export(tmp_path, "dbnetpp", backend="tensorrt")
+    path, module = nets.by_mmdeploy(tmp_path, "dbnetpp", backend="tensorrt")
     assert gap(path, module, nets.image("dbnetpp", 2, 128, 64)) <= 1e-5
 
 

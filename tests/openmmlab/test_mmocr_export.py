@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import _nets as nets
 import numpy as np
 import onnx
 import pytest
 import torch
 
 import surgery
+from fixtures import _mmocr as nets
 from surgery.cli import main
 
 NAMES = ("dbnet_r18", "dbnet_r50", "dbnetpp", "psenet", "panet", "crnn")

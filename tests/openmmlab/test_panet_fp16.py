@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import _nets as nets
 import numpy as np
 import pytest
 import torch
 
 import surgery
+from fixtures import _mmocr as nets
 from rewrites.mmocr import exportable
 from surgery import Exact, Refused, Rewriter, patched, replaces
 
