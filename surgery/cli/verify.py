@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
+from pathlib import Path
 
 from surgery.cli import verifying
 from surgery.errors import BadInput
@@ -20,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="name",
         help="how inputs and outputs of the two models belong together (default: name)",
     )
+    parser.add_argument(
+        "--show", type=Path, metavar="PNG", help="picture both models' results on a probe, and their difference"
+    )
     verifying.add_arguments(parser)
 
 
@@ -29,6 +34,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         raise BadInput(
             "there is nothing to compare the model with", cure="name a second model, or --reference FILE.npz"
         )
+    if arguments.show is not None and arguments.after is None:
+        raise BadInput("--show pictures two models, and one is named")
     how = verifying.settings(arguments) | {"match": arguments.match, "on_progress": screen.step}
 
     from surgery import equivalence
@@ -43,6 +50,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         result = equivalence.verify(arguments.before, arguments.after, **how)
         other = arguments.after
     seconds = time.perf_counter() - started
+    if arguments.show is not None and result.probes:
+        from surgery.render.pictures import picture_models
+
+        largest = max((p.shapes for p in result.probes), key=lambda shapes: sum(map(math.prod, shapes.values())))
+        picture_models(arguments.show, Path(arguments.before), Path(arguments.after), largest, arguments.seed)
     accepted = result.ok or (arguments.allow_unverified and result.verdict == "unverified")
     if screen.json:
         screen.document({**to_json(result), "before": arguments.before, "after": other, "seconds": seconds})

@@ -45,7 +45,8 @@ def picture(target: Path, pairs: Mapping[str, Pair], titles: tuple[str, str]) ->
     strips = []
     for name, a, b in rows:
         low, high = _range(a, b)
-        gap = np.abs(a.astype(np.float64) - b)
+        with np.errstate(invalid="ignore"):  # infinities on both sides
+            gap = np.abs(a.astype(np.float64) - b)
         largest = float(np.nanmax(gap, initial=0.0))
         panels = [
             (f"{name}  {titles[0]}", _colour(a, low, high)),
@@ -85,9 +86,23 @@ def picture_export(target: Path, model: Path, case: Any, names: Sequence[str]) -
     picture(target, _pairs(dict(zip(names, case.outputs, strict=True)), found), ("torch", "onnx"))
 
 
-def picture_models(target: Path, before: Path, after: Path, feeds: Mapping[str, np.ndarray]) -> None:
-    """Picture what two models give for the same inputs; outputs pair by name, or else by position."""
-    a, b = _run(before, feeds), _run(after, feeds)
+def picture_models(target: Path, before: Path, after: Path, shapes: Mapping[str, Sequence[int]], seed: int) -> None:
+    """Picture what two models give for one probe, of these shapes; see `picture`.
+
+    Outputs pair by name, or by position where no name is in both.
+    """
+    from surgery.equivalence.probes import Prober
+    from surgery.equivalence.session import Session
+    from surgery.equivalence.subject import Subject
+
+    subject = Subject.read(before)
+    session = Session(subject)
+    made = Prober(subject, seed, [shapes]).search(lambda feeds, limit: session.run(feeds, seconds=limit))
+    if not made:
+        raise Missing("the runtime can't run it, so there is nothing to picture", where=str(before))
+    feeds = made[0].feeds
+    a, names = _run(before, feeds), [port.name for port in Subject.read(after).inputs]
+    b = _run(after, feeds if set(names) == set(feeds) else dict(zip(names, feeds.values(), strict=False)))
     if not set(a) & set(b):
         b = dict(zip(a, b.values(), strict=False))
     picture(target, _pairs(a, b), ("before", "after"))
