@@ -5,7 +5,7 @@ python -m benchmarks.export_table docs/mmocr.md [--models dbnet_r18,crnn] [--sec
 Runs in the environment of ``make mmdeploy``. Each cell is a process of its own with S seconds; what does
 not export stands with its cause. Weights are drawn (seed 0), statistics of norms, too. The errors are the
 largest absolute differences between ONNX Runtime and torch: at the size traced, at another, and with a
-batch of 2 where the export had 1.
+batch of 2 where the export had 1. Rows of other models stay in the page.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 MARK = "<!-- the table is written by benchmarks/export_table.py -->"
+HEAD = ["| model | route | nodes | static | dynamic | batch | cause |", "|---|---|--:|--:|--:|--:|---|"]
 MODELS = ("dbnet_r18", "dbnet_r50", "dbnetpp", "psenet", "panet", "crnn", "aster", "abinet", "sar", "nrtr", "satrn")
 ROUTES = {
     "surgery, TorchScript, opset 11": ("torchscript", 11),
@@ -128,17 +129,24 @@ def main() -> int:
     if arguments.cell:
         print(json.dumps(cell(*arguments.cell)))
         return 0
-    rows = ["| model | route | nodes | static | dynamic | batch | cause |", "|---|---|--:|--:|--:|--:|---|"]
     for model in arguments.models.split(","):
+        rows = []
         for route in ROUTES:
             start = time.perf_counter()
-            found = child(model, route, arguments.seconds)
-            rows.append(line(model, route, found))
+            rows.append(line(model, route, child(model, route, arguments.seconds)))
             print(rows[-1], f"{time.perf_counter() - start:.0f} s", flush=True)
-    if arguments.page is not None:
-        before = arguments.page.read_text(encoding="utf-8").partition(MARK)[0]
-        arguments.page.write_text(f"{before}{MARK}\n\n" + "\n".join(rows) + "\n", encoding="utf-8")
+        if arguments.page is not None:
+            write(arguments.page, model, rows)
     return 0
+
+
+def write(page: Path, model: str, rows: list[str]) -> None:
+    """Put the rows of a model into a page, in place of those that it has of it."""
+    before, _, table = page.read_text(encoding="utf-8").partition(MARK)
+    kept = [r for r in table.splitlines() if r.startswith("| ") and not r.startswith(("| model |", f"| {model} |"))]
+    order = {name: i for i, name in enumerate(MODELS)}
+    body = sorted([*kept, *rows], key=lambda row: order.get(row.split("|")[1].strip(), len(order)))
+    page.write_text("\n".join([f"{before}{MARK}\n", *HEAD, *body]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def _scale(stage, readers, factor, change):
     for conv in entries:
         change(conv, "weight", conv.weight * factor)
     for conv in readers:
-        largest = float(conv.weight.abs().max()) / factor
+        largest = float(conv.weight.detach().abs().max()) / factor
         if largest > HALF:
             raise Refused(f"panet-fp16: a weight would become {largest:.3g}, beyond half precision; try a lower shift")
         change(conv, "weight", conv.weight / factor)

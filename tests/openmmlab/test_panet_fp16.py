@@ -85,7 +85,7 @@ def model(kind: str):
         net.neck.reduce_conv_c5[0].weight /= 3e4  # the head is to stay in range
         if kind == "r50":
             for block in (net.backbone.layer4[0], net.backbone.layer4[2]):
-                block.norm3.weight *= 60
+                block.norm3.weight *= 800
                 block.conv3.weight *= 20
         elif kind == "B":  # both blocks go beyond
             net.backbone.layer4[1].conv1.weight /= 3000
