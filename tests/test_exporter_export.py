@@ -58,7 +58,7 @@ def test_is_equal_at_sizes_that_were_not_traced(tmp_path: Path, exporter: str, o
     assert done.dims == {
         "x": ["batch", 3, "height", "width"],
         "output": ["batch", 4, "out_height", "out_width"],
-    }  # of 45 it makes 46
+    }  # of 47 it makes 48
     other = torch.randn(3, 3, 40, 24)
     with torch.no_grad():
         assert np.abs(run(tmp_path / "m.onnx", other) - module(other).numpy()).max() < 1e-5

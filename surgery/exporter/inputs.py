@@ -153,7 +153,7 @@ def cases(module: torch.nn.Module, feeds: dict[str, torch.Tensor], dynamic: Dyna
         made.append(case)
     if sizes:
         # Sizes that no power of two divides, where the module takes them: what is rounded shows there.
-        odd = {s: n if s in batches else n + ODD + i for i, (s, n) in enumerate(sizes.items())}
+        odd = {s: n if s in batches else n + ODD + 2 * i for i, (s, n) in enumerate(sizes.items())}
         case = _resized(feeds, dynamic, odd, seed + 2)
         with contextlib.suppress(Exception):
             case.outputs = run(module, case.feeds)
