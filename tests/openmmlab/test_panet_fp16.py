@@ -182,10 +182,9 @@ def test_no_node_is_added(tmp_path: Path) -> None:
 
 
 def test_refuses(tmp_path: Path) -> None:
-    module = model("A")
-    with pytest.raises(Refused, match="a weight would become"), patched("panet-fp16:shift=30", module=module):
-        pytest.fail("entered")
     plain, x, _ = nets.example("panet")
+    with pytest.raises(Refused, match="a weight would become"), patched("panet-fp16:shift=30", module=plain):
+        pytest.fail("entered")
     np.savez(tmp_path / "x.npz", x=x.numpy())
     with (
         pytest.raises(Refused, match="no stage goes beyond"),
