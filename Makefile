@@ -8,7 +8,11 @@ BIN := .venv/bin
 INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
     $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: demo test backend-tests bench clean
+# mmocr and mmdeploy, with versions that fit each other; see docs/mmocr.md.
+MM_BIN := .venv-mmdeploy/bin
+MM_INSTALL := $(MM_BIN)/python -m pip install --disable-pip-version-check --quiet
+
+.PHONY: mmdeploy test-mmdeploy demo test backend-tests bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/core build/tps.onnx
@@ -35,8 +39,19 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.large_graph
 	$(BIN)/python -m benchmarks.large_weights
 
+# An environment of its own with mmocr and mmdeploy.
+mmdeploy: .venv-mmdeploy/done
+
+# Tests on the real packages; minutes.
+test-mmdeploy: .venv-mmdeploy/done
+	$(MM_BIN)/python -m pytest tests/openmmlab
+
+# The tables of docs/mmocr.md, measured anew; about an hour.
+docs/mmocr.md: .venv-mmdeploy/done benchmarks/export_table.py
+	$(MM_BIN)/python -m benchmarks.export_table $@
+
 clean:
-	rm -rf .venv build
+	rm -rf .venv .venv-mmdeploy build
 
 build/tps.onnx: fixtures/tps.py fixtures/__init__.py fixtures/__main__.py fixtures/_text.py | .venv/core
 	mkdir -p build
@@ -48,5 +63,12 @@ build/tps.onnx: fixtures/tps.py fixtures/__init__.py fixtures/__main__.py fixtur
 	touch $@
 
 .venv/dev: .venv/core
-	$(INSTALL) --editable '.[dev,torch,slim,sim,graphsurgeon]'
+	$(INSTALL) --editable '.[dev,torch,slim,sim,graphsurgeon,show]'
+	touch $@
+
+# Without dependencies, for mmdeploy asks for a protobuf that onnx has long left behind.
+.venv-mmdeploy/done: pyproject.toml constraints.txt constraints-mmdeploy.txt
+	$(PYTHON) -m venv .venv-mmdeploy
+	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(MM_INSTALL) --editable '.[torch,show]' pytest
+	$(MM_INSTALL) --no-deps --requirement constraints-mmdeploy.txt
 	touch $@

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from surgery.edit import Edit
     from surgery.engine import Result, apply
     from surgery.errors import BadInput, Missing, Refused, SurgeryError
+    from surgery.exporter.context import Loose, patched
+    from surgery.exporter.export import Exported, export
     from surgery.extents import Contradiction, Extents
     from surgery.lookup import find_nodes, find_tensor, missing
     from surgery.model import load, save
     from surgery.nested import graphs
     from surgery.optimizers import optimize
     from surgery.report import Report, Verification
+    from surgery.rewriting import Rewriter, replaces
     from surgery.targets.check import check
     from surgery.targets.finding import Finding
     from surgery.verification import verify
@@ -40,24 +43,30 @@ __all__ = [
     "Contradiction",
     "Edit",
     "Exact",
+    "Exported",
     "Extents",
     "Finding",
+    "Loose",
     "Missing",
     "Pass",
     "Refused",
     "Report",
     "Result",
+    "Rewriter",
     "SurgeryError",
     "Verification",
     "apply",
     "check",
     "drop_dead",
+    "export",
     "find_nodes",
     "find_tensor",
     "graphs",
     "load",
     "missing",
     "optimize",
+    "patched",
+    "replaces",
     "save",
     "tidy",
     "verify",
@@ -74,6 +83,8 @@ _HOMES = {
     **dict.fromkeys(("Contradiction", "Extents"), "extents"),
     **dict.fromkeys(("BadInput", "Missing", "Refused", "SurgeryError"), "errors"),
     **dict.fromkeys(("find_nodes", "find_tensor", "missing"), "lookup"),
+    **dict.fromkeys(("Loose", "patched"), "exporter.context"),
+    **dict.fromkeys(("Exported", "export"), "exporter.export"),
     **dict.fromkeys(("load", "save"), "model"),
     "graphs": "nested",
     "optimize": "optimizers",
@@ -81,6 +92,7 @@ _HOMES = {
     "check": "targets.check",
     "Finding": "targets.finding",
     "verify": "verification",
+    **dict.fromkeys(("Rewriter", "replaces"), "rewriting"),
 }
 
 

@@ -26,7 +26,77 @@ if TYPE_CHECKING:
     from surgery.views import Node, Value
 
 
-class Pass:
+class Rewrite:
+    """What passes and rewriters share: a name, options, a contract.
+
+    Args:
+        options: values for the annotated fields.
+
+    Raises:
+        BadInput: an option that there is not, or a value of another type; or one that is needed
+            is not given.
+    """
+
+    _kind: ClassVar[str]  # "pass" or "rewriter"; `kind` is free for an option
+    contract: ClassVar[Contract] = Exact()
+
+    def __init__(self, **options: Any) -> None:
+        fields = self.fields()
+        for name, value in options.items():
+            if name not in fields:
+                has = f"{nearest(name, fields)}it has {', '.join(fields)}" if fields else "it has none"
+                raise BadInput(f"{self._kind} {self.name!r} has no option {name!r}", cure=has)
+            try:
+                setattr(self, name, check(value, fields[name], f"option {name!r} of {self._kind} {self.name!r}"))
+            except BadInput as error:
+                error.cure = error.cure or f"'surgery show {self.name}' says what it can be"
+                raise
+        for name in fields:
+            if not hasattr(self, name):
+                raise BadInput(
+                    f"{self._kind} {self.name!r} needs option {name!r}",
+                    cure=f"write {self.name}:{name}=..., or {name}= in Python",
+                )
+
+    @property
+    def name(self) -> str:
+        """The name: that of the file, with hyphens."""
+        module = type(self).__module__.rpartition(".")[2]
+        return module.replace("_", "-") if module != "__main__" else type(self).__name__.lower()
+
+    @classmethod
+    def fields(cls) -> dict[str, Any]:
+        """The options: name to type."""
+        return {
+            name: kind
+            for name, kind in typing.get_type_hints(cls).items()
+            if typing.get_origin(kind) is not ClassVar and not name.startswith("_")
+        }
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options as they are set."""
+        return {name: getattr(self, name) for name in self.fields() if hasattr(self, name)}
+
+    @property
+    def given(self) -> list[str]:
+        """The names of the options that were set, in the order of the fields."""
+        return [name for name in self.fields() if name in vars(self)]
+
+    def note(self, text: str) -> None:
+        """Tell the user something of this run; it stands in the report."""
+        self.__dict__.setdefault("_notes", []).append(text)
+
+    def told(self) -> list[str]:
+        """What was noted since this was last asked."""
+        notes: list[str] = self.__dict__.pop("_notes", [])
+        return notes
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.options.items())})"
+
+
+class Pass(Rewrite):
     """A rewrite of ONNX graphs.
 
     A subclass defines one of three:
@@ -51,29 +121,11 @@ class Pass:
             is not given.
     """
 
+    _kind = "pass"
     operator: ClassVar[str | tuple[str, ...]] = ()
-    contract: ClassVar[Contract] = Exact()
     domain: ClassVar[dict[str, tuple[float, float]]] = {}
     graphsurgeon: ClassVar[bool] = False
     interface: ClassVar[tuple[str, ...]] = ()  # what it changes of the inputs and outputs, see `contract.INTERFACE`
-
-    def __init__(self, **options: Any) -> None:
-        fields = self.fields()
-        for name, value in options.items():
-            if name not in fields:
-                has = f"{nearest(name, fields)}it has {', '.join(fields)}" if fields else "it has none"
-                raise BadInput(f"pass {self.name!r} has no option {name!r}", cure=has)
-            try:
-                setattr(self, name, check(value, fields[name], f"option {name!r} of pass {self.name!r}"))
-            except BadInput as error:
-                error.cure = error.cure or f"'surgery show {self.name}' says what it can be"
-                raise
-        for name in fields:
-            if not hasattr(self, name):
-                raise BadInput(
-                    f"pass {self.name!r} needs option {name!r}",
-                    cure=f"write {self.name}:{name}=..., or {name}= in Python",
-                )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -86,43 +138,6 @@ class Pass:
             raise TypeError(
                 f"{cls.__name__}.interface can't hold {sorted(unknown)}; it can hold {', '.join(INTERFACE)}"
             )
-
-    @property
-    def name(self) -> str:
-        """The name of the pass: that of its file, with hyphens."""
-        module = type(self).__module__.rpartition(".")[2]
-        return module.replace("_", "-") if module != "__main__" else type(self).__name__.lower()
-
-    @classmethod
-    def fields(cls) -> dict[str, Any]:
-        """The options: name to type."""
-        return {
-            name: kind
-            for name, kind in typing.get_type_hints(cls).items()
-            if typing.get_origin(kind) is not ClassVar and not name.startswith("_")
-        }
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options as they are set."""
-        return {name: getattr(self, name) for name in self.fields() if hasattr(self, name)}
-
-    def note(self, text: str) -> None:
-        """Tell the user something of this run; it stands in the report."""
-        self.__dict__.setdefault("_notes", []).append(text)
-
-    def told(self) -> list[str]:
-        """What was noted since this was last asked."""
-        notes: list[str] = self.__dict__.pop("_notes", [])
-        return notes
-
-    @property
-    def given(self) -> list[str]:
-        """The names of the options that were set, in the order of the fields."""
-        return [name for name in self.fields() if name in vars(self)]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.options.items())})"
 
     if TYPE_CHECKING:
 

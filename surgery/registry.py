@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from surgery.authoring import Pass
+    from surgery.rewriting import Rewriter
 
 GROUP = "onnx_surgery.rewrites"
 _BASES = {"Pass": "pass", "Rewriter": "rewriter"}
@@ -63,27 +64,48 @@ class Entry(NamedTuple):
         return (self.error or self.page.strip()).partition("\n")[0]
 
 
-@functools.cache
-def entries() -> dict[str, Entry]:
-    """All rewrites by name.
+def entries(kind: str | None = None) -> dict[str, Entry]:
+    """All rewrites by name; where a pass and a rewriter share one and no `kind` is given, the pass.
 
     Raises:
-        BadInput: two rewrites have one name; both files are named.
+        BadInput: two rewrites of a kind have one name; both files are named.
     """
     found: dict[str, Entry] = {}
+    for entry in listed(kind):
+        found.setdefault(entry.name, entry)  # of one name the pass comes first
+    return found
+
+
+def listed(kind: str | None = None) -> list[Entry]:
+    """All rewrites, sorted by name; a pass and a rewriter may share one.
+
+    Raises:
+        BadInput: two rewrites of a kind have one name; both files are named.
+    """
+    return [entry for entry in _all() if kind in (None, entry.kind)]
+
+
+def forget() -> None:
+    """Look again for what is installed, the next time."""
+    _all.cache_clear()
+
+
+@functools.cache
+def _all() -> list[Entry]:
+    found: dict[tuple[str, str], Entry] = {}
     for package in _announced():
         for module, file in _modules(package):
             entry = _read(module, file)
             if entry is None:
                 continue
-            other = found.setdefault(entry.name, entry)
+            other = found.setdefault((entry.name, entry.kind), entry)
             if other.file != entry.file:
                 raise BadInput(
                     f"two rewrites have the name {entry.name!r}",
                     where=f"{other.file} and {entry.file}",
                     cure="rename one of the files, or uninstall one of the packages",
                 )
-    return found
+    return [entry for _, entry in sorted(found.items())]
 
 
 def find(name: str, kind: str | None = None) -> Entry:
@@ -92,7 +114,7 @@ def find(name: str, kind: str | None = None) -> Entry:
     Raises:
         BadInput: there is none; the message lists what there is.
     """
-    known = {n: e for n, e in entries().items() if kind in (None, e.kind)}
+    known = entries(kind)
     found = known.get(name) or known.get(name.replace("_", "-"))
     if found is None:
         there = ", ".join(sorted(known)) or f"none; packages announce theirs by the entry points {GROUP}"
@@ -106,6 +128,17 @@ def make(text: str) -> Pass:
     Raises:
         BadInput: no such pass or option, or a value of another type.
     """
+    return build(*_read_options(text, "pass"))
+
+
+def make_rewriter(text: str) -> Rewriter:
+    """A rewriter from its name and options; see `make`."""
+    name, options = _read_options(text, "rewriter")
+    made: Rewriter = _build(find(name, "rewriter"), options)
+    return made
+
+
+def _read_options(text: str, kind: str) -> tuple[str, dict[str, Any]]:
     name, _, rest = text.partition(":")
     options = {}
     for item in rest.split(",") if rest else ():
@@ -113,16 +146,20 @@ def make(text: str) -> Pass:
         if not equals or not key:
             raise BadInput(
                 f"an option is written name=value, not {item!r}",
-                where=f"pass {name!r}",
+                where=f"{kind} {name!r}",
                 cure=f"'surgery show {name}' lists its options; several are written {name}:a=1,b=2",
             )
         options[key] = value
-    return build(name, options)
+    return name, options
 
 
 def build(name: str, options: dict[str, Any]) -> Pass:
     """A pass by name; options that are text are read as their fields' types ask."""
-    entry = find(name, "pass")
+    made: Pass = _build(find(name, "pass"), options)
+    return made
+
+
+def _build(entry: Entry, options: dict[str, Any]) -> Any:
     made = load(entry)
     fields = made.fields()
     typed = {}
@@ -130,15 +167,15 @@ def build(name: str, options: dict[str, Any]) -> Pass:
         key = given.replace("-", "_") if given not in fields else given
         try:
             text = isinstance(value, str) and key in fields
-            typed[key] = _parse(value, fields[key], f"option {key!r} of pass {entry.name!r}") if text else value
+            typed[key] = _parse(value, fields[key], f"option {key!r} of {entry.kind} {entry.name!r}") if text else value
         except BadInput as error:
             error.cure = f"'surgery show {entry.name}' says what it can be"
             raise
     return made(**typed)
 
 
-def load(entry: Entry) -> type[Pass]:
-    """Import a rewrite and return its class.
+def load(entry: Entry) -> type[Any]:
+    """Import a rewrite and return its class: of a `Pass`, or of a `Rewriter`.
 
     Raises:
         Missing: something that it imports is not installed.
@@ -157,16 +194,17 @@ def load(entry: Entry) -> type[Pass]:
     except Exception as error:  # it is another's code
         what = f"{entry.kind} {entry.name!r} can't be loaded: {type(error).__name__}: {error}"
         raise BadInput(what, where=str(entry.file), cure="this is a fault of that file; --debug shows where") from error
-    from surgery.authoring import Pass
+    from surgery.authoring import Rewrite
 
     classes = [
         c
         for c in vars(module).values()
-        if isinstance(c, type) and issubclass(c, Pass) and c is not Pass and c.__module__ == module.__name__
+        if isinstance(c, type) and issubclass(c, Rewrite) and c._kind == entry.kind and c.__module__ == module.__name__
     ]
     if len(classes) != 1:
+        several = {"pass": "passes", "rewriter": "rewriters"}[entry.kind]
         raise BadInput(
-            f"the file defines {len(classes)} passes, not one",
+            f"the file defines {len(classes)} {several}, not one",
             where=str(entry.file),
             cure="give each a file of its own",
         )
@@ -196,6 +234,19 @@ def _instance(one: Any) -> Pass:
     if isinstance(one, type) and issubclass(one, Pass):
         raise BadInput(f"{one.__name__} is the class of a pass", cure=f"give a pass: {one.__name__}()")
     raise BadInput(f"{one!r} is no pass", cure='name one ("gridsample"), or give a Pass object')
+
+
+def factories() -> dict[str, str]:
+    """Modules of the packages that make modules to export: name to import path; nothing is imported.
+
+    Such a module stands in the package itself and defines ``factory``.
+    """
+    found: dict[str, str] = {}
+    for package in _announced():
+        for module, file in _modules(package):
+            if module == f"{package}.{file.stem}" and "\ndef factory(" in file.read_text(encoding="utf-8"):
+                found.setdefault(file.stem, module)
+    return found
 
 
 def _announced() -> list[str]:

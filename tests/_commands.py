@@ -202,8 +202,8 @@ def shell(tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     """A `Shell`."""
     monkeypatch.syspath_prepend(site)
     monkeypatch.chdir(tmp_path)
-    registry.entries.cache_clear()
+    registry.forget()
     made = Shell(tmp_path, site, capsys)
     made.model(TWO, "two.onnx")
     yield made
-    registry.entries.cache_clear()
+    registry.forget()

@@ -28,6 +28,7 @@ LAYERS = (
     "provenance",
     "equivalence",
     "registry",
+    "rewriting",
     "authoring",
     "match",
     "op",

@@ -58,9 +58,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (metadata / "entry_points.txt").write_text("[onnx_surgery.rewrites]\nthing = thing\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
-    registry.entries.cache_clear()
+    registry.forget()
     yield folder
-    registry.entries.cache_clear()
+    registry.forget()
     for name in set(sys.modules) - before:
         if name.partition(".")[0] == "thing":
             del sys.modules[name]

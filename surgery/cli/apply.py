@@ -108,8 +108,8 @@ def _passes(arguments: argparse.Namespace) -> list[str | Pass]:
     passes: list[str | Pass] = list(read_recipe(arguments.recipe)) if arguments.recipe else []
     passes += arguments.passes
     if not passes:
-        known = [name for name, entry in registry.entries().items() if entry.kind == "pass"]
-        raise BadInput("no pass is named", cure=f"name one by --pass; there is: {', '.join(sorted(known))}")
+        known = sorted(registry.entries("pass"))
+        raise BadInput("no pass is named", cure=f"name one by --pass; there is: {', '.join(known)}")
     return passes
 
 

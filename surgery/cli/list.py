@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Do it."""
-    found = [e for _, e in sorted(registry.entries().items()) if arguments.kind in (None, e.kind)]
+    found = registry.listed(arguments.kind)
     backends = targets.SUMMARIES if arguments.kind in (None, "target") else {}
     if screen.json:
         rewrites = [pages.entry_document(entry) for entry in found]

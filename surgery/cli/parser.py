@@ -13,6 +13,7 @@ from surgery.errors import BadInput, nearest
 VERBS = {
     "apply": "apply passes to a model and verify the result",
     "verify": "compare a model with another, or with stored results",
+    "export": "export a torch module with rewriters in force, and verify the file against it",
     "inspect": "show what is in a model: inputs and outputs, operators, size, history",
     "check": "find what a target would refuse or compute wrongly",
     "prepare": "make a model fit for a target's compiler: model, command, proof",

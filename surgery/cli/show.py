@@ -19,10 +19,16 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     if arguments.name in targets.SUMMARIES:
         return _show_target(arguments.name, screen)
     entry = registry.find(arguments.name)
+    # A pass and a rewriter may treat one subject under one name.
+    others = [e for e in registry.listed() if e.name == entry.name and e.kind != entry.kind]
     if screen.json:
-        screen.document({**pages.entry_document(entry), "page": entry.page})
-    else:
-        pages.show_page(screen, entry)
+        document, *also = ({**pages.entry_document(e), "page": e.page} for e in (entry, *others))
+        screen.document({**document, "also": also} if also else document)
+        return 0
+    for i, one in enumerate((entry, *others)):
+        if i:
+            screen.say()
+        pages.show_page(screen, one)
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="order",
         help="pair inputs and outputs by name in whatever order, or by position (default: by name, in one order)",
     )
+    parser.add_argument(
+        "--show", type=Path, metavar="PNG", help="picture both models' results on a probe, and their difference"
+    )
     verifying.add_arguments(parser, folders=True)
 
 
@@ -32,6 +36,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         raise BadInput(
             "there is nothing to compare the model with", cure="name a second model, or --reference FILE.npz"
         )
+    if arguments.show is not None and arguments.after is None:
+        raise BadInput("--show pictures two models, and one is named", cure="name a second model")
     with contextlib.ExitStack() as stack:
         return _compare(arguments, screen, stack)
 
@@ -64,6 +70,11 @@ def _compare(arguments: argparse.Namespace, screen: Screen, stack: contextlib.Ex
     seconds = time.perf_counter() - started
     if arguments.report:
         html.write(arguments.report, html.verification_page(result, arguments.before, other, seconds))
+    if arguments.show is not None and result.probes:
+        from surgery.render.pictures import picture_models
+
+        largest = max((p.shapes for p in result.probes), key=lambda shapes: sum(map(math.prod, shapes.values())))
+        picture_models(arguments.show, Path(arguments.before), Path(arguments.after), largest, arguments.seed)
     accepted = result.ok or (arguments.allow_unverified and result.verdict == "unverified")
     if screen.json:
         screen.document({**to_json(result), "before": arguments.before, "after": other, "seconds": seconds})

@@ -11,10 +11,7 @@ from typing import Any
 def add_arguments(parser: argparse.ArgumentParser, *, folders: bool = False) -> None:
     """Add them; `folders`: --reference may be the folder of a chip's results."""
     group = parser.add_argument_group("verifying")
-    group.add_argument(
-        "--rtol", type=_tolerance, metavar="R", help="relative tolerance; of R and A, one alone leaves the other 0"
-    )
-    group.add_argument("--atol", type=_tolerance, metavar="A", help="absolute tolerance")
+    add_tolerances(group)
     group.add_argument(
         "--probe",
         action="append",
@@ -22,7 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser, *, folders: bool = False) -> 
         metavar="NAME:DIMS",
         help="sizes to verify at, in place of those found: x:2,3,48,320; several inputs: x:2,8;n:2",
     )
-    group.add_argument("--seed", type=seed, default=0, metavar="N", help="of the inputs made (default: 0)")
     group.add_argument(
         "--inputs",
         action="append",
@@ -50,6 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser, *, folders: bool = False) -> 
     parser.add_argument(
         "--report", type=Path, metavar="FILE.html", help="write what was done and proven as a page for people"
     )
+
+
+def add_tolerances(group: argparse._ActionsContainer) -> None:
+    """Add those that every comparison has."""
+    group.add_argument(
+        "--rtol", type=_tolerance, metavar="R", help="relative tolerance; of R and A, one alone leaves the other 0"
+    )
+    group.add_argument("--atol", type=_tolerance, metavar="A", help="absolute tolerance")
+    group.add_argument("--seed", type=seed, default=0, metavar="N", help="of the inputs made (default: 0)")
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, Any]:

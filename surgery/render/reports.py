@@ -25,7 +25,7 @@ def show_report(screen: Screen, report: Report, *, dry_run: bool) -> None:
         for one in report.passes:
             _show_pass(screen, one)
         if report.verdict != "untouched" and report.verify.mode != "none":
-            _show_verification(screen, report.verify)
+            show_findings(screen, report.verify)
             if report.output is not None and report.verdict == "unverified":
                 for note in report.verify.notes:
                     screen.say(f"  note: {escape(note)}")
@@ -46,7 +46,7 @@ def show_verification(screen: Screen, result: Verification, before: str, after: 
     """The result of ``verify``."""
     if not screen.quiet:
         screen.say(f"{escape(before)}  =>  {escape(after)}")
-        _show_verification(screen, result)
+        show_findings(screen, result)
     if result.ok:
         screen.say(f"{_verdict(screen.out, result.verdict)}, {seconds:.1f} s")
 
@@ -107,7 +107,8 @@ def _show_pass(screen: Screen, done: PassReport) -> None:
         screen.say(f"    note: {escape(note)}")
 
 
-def _show_verification(screen: Screen, result: Verification) -> None:
+def show_findings(screen: Screen, result: Verification) -> None:
+    """What was compared, on what, and what came of it."""
     by_shape: dict[str, list[str]] = {}
     for probe in result.probes:
         by_shape.setdefault(shapes(probe.shapes), []).append(name(probe.kind))

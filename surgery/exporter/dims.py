@@ -1,0 +1,71 @@
+"""Names for the dims of an exported model: those of the user, and readable ones for what follows from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import onnx
+
+from surgery.errors import BadInput
+from surgery.exporter.inputs import Case, Dynamic
+
+
+def name_dims(model: onnx.ModelProto, dynamic: Dynamic, cases: Sequence[Case]) -> None:
+    """Declare the dims of inputs and outputs as they were seen to be.
+
+    An output's axis that always has the size of a dynamic dim gets its name; one that only
+    follows from it is ``out_`` and the name; one that never changed is declared with its size.
+    """
+    symbols: dict[str, str] = {}  # the exporter's to the user's
+    for value in model.graph.input:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            symbol = dynamic.get(value.name, {}).get(axis)
+            if symbol is None:
+                continue
+            if dim.HasField("dim_value"):
+                raise BadInput(
+                    f"the exporter has fixed {symbol!r} of input {value.name!r} at {dim.dim_value}",
+                    cure="the module decides by that size while it is traced; leave the dim fixed",
+                )
+            symbols[dim.dim_param] = symbol
+            dim.dim_param = symbol
+    taken: dict[str, list[int]] = {symbol: [case.sizes[symbol] for case in cases] for symbol in cases[0].sizes}
+    for number, value in enumerate(model.graph.output):
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            sizes = [case.outputs[number].shape[axis] for case in cases]
+            if len(set(sizes)) == 1 and not _follows(sizes, cases):
+                dim.Clear()
+                dim.dim_value = sizes[0]
+            else:
+                dim.dim_param = _name(sizes, cases, taken, value.name, axis)
+                taken.setdefault(dim.dim_param, sizes)
+    for value in model.graph.value_info:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = re.sub(r"\w+", lambda found: symbols.get(found[0], found[0]), dim.dim_param)
+
+
+def _follows(sizes: Sequence[int], cases: Sequence[Case]) -> list[str]:
+    """The dynamic dims that move a size when they alone are other than at first."""
+    found = []
+    for case, size in zip(cases[1:], sizes[1:], strict=True):
+        moved = [s for s, n in case.sizes.items() if n != cases[0].sizes[s]]
+        if len(moved) == 1 and size != sizes[0]:
+            found += moved
+    return list(dict.fromkeys(found))
+
+
+def _name(sizes: list[int], cases: Sequence[Case], taken: dict[str, list[int]], output: str, axis: int) -> str:
+    for symbol in cases[0].sizes:
+        if taken[symbol] == sizes:
+            return symbol
+    base = "_".join(_follows(sizes, cases)) or f"dim{axis}"
+    return next(name for name in _tries(base, output, axis) if taken.get(name, sizes) == sizes)
+
+
+def _tries(base: str, output: str, axis: int) -> Iterable[str]:
+    yield f"out_{base}"
+    yield f"{output}_{base}"
+    yield f"{output}_{base}_{axis}"
+    yield f"{output}_dim{axis}"

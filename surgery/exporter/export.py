@@ -1,0 +1,364 @@
+"""Export a torch module to ONNX with rewriters in force, and hold the file against the module."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+
+from surgery import equivalence
+from surgery.contract import Changes
+from surgery.draft import Draft
+from surgery.equivalence.compare import Rule
+from surgery.errors import BadInput, Missing, Refused
+from surgery.exporter import inputs as given
+from surgery.exporter.context import EXPORTERS, InForce, patched
+from surgery.exporter.dims import name_dims
+from surgery.exporter.inputs import Case, Dynamic
+from surgery.exporter.locate import first_difference
+from surgery.report import SCHEMA, Verification, to_json
+from surgery.rewriting import Rewriter
+
+if TYPE_CHECKING:
+    import torch
+
+OPSETS = {"torchscript": 17, "dynamo": 18}  # by default; the dynamo exporter writes none below 18
+RTOL, SCALE = 1e-4, 1e-5  # of an element, and of an output's largest
+
+
+@dataclass
+class Exported:
+    """The result of one export.
+
+    Args:
+        path: the file; None if nothing was written.
+        rewriters: those in force, and what they did.
+        verify: what was compared, and what came of it.
+        moved: by how much rewriters that change results moved each output, absolute.
+        nodes: of the model.
+        dims: of its inputs and outputs, as declared.
+    """
+
+    path: Path | None
+    rewriters: list[InForce] = field(default_factory=list)
+    verify: Verification = field(default_factory=Verification)
+    moved: dict[str, float] = field(default_factory=dict)
+    nodes: int = 0
+    dims: dict[str, list[int | str]] = field(default_factory=dict)
+    opset: int = 0
+    exporter: str = ""
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file was written."""
+        return self.path is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``--json``."""
+        verify = to_json(self.verify)
+        verify.pop("schema")
+        return {
+            "schema": SCHEMA,
+            "output": None if self.path is None else str(self.path),
+            "exporter": self.exporter,
+            "opset": self.opset,
+            "rewriters": [one.to_json() for one in self.rewriters],
+            "dims": self.dims,
+            "nodes": self.nodes,
+            "verify": verify,
+            "moved": self.moved,
+            "verdict": self.verify.verdict,
+            "seconds": self.seconds,
+        }
+
+
+def export(
+    module: torch.nn.Module,
+    args: Any,
+    path: str | os.PathLike[str],
+    *,
+    dynamic: Dynamic | None = None,
+    opset: int | None = None,
+    exporter: str = "torchscript",
+    backend: str | None = None,
+    rewrites: Sequence[str | Rewriter] = (),
+    registered: bool = True,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    rtol: float | None = None,
+    atol: float | None = None,
+    seed: int = 0,
+    verify: bool = True,
+    allow_unverified: bool = False,
+    progress: Callable[[str], None] | None = None,
+    look: Callable[[Path, Case, Sequence[str]], None] | None = None,
+) -> Exported:
+    """Export a module, verify the file against it, and write it.
+
+    The file is compared with the module as it is without rewriters, on the inputs given and, where
+    dims are dynamic, at other sizes: each dim alone and all together. Where a rewriter in force
+    changes results, the module under the rewriters is what is compared with, and by how much
+    results moved is reported.
+
+    Args:
+        module: in evaluation mode; its forward takes and gives tensors (tuples, lists and dicts of them).
+        args: a tensor, a tuple of them, or a dict by the names of forward's arguments.
+        path: the file to write.
+        dynamic: of each input the axes whose size is to be free, and their names:
+            ``{"x": {0: "batch", 3: "width"}}``. Dims of outputs are named after them.
+        opset: 17 by default with TorchScript, 18 with dynamo.
+        exporter: "torchscript" or "dynamo".
+        backend: the compiler that the model is for, as rewriters name it.
+        rewrites: rewriters, by name with options, or as objects.
+        registered: whether those of the registry that do not change results are in force, too.
+        inputs: names of the inputs, in place of those of forward's arguments.
+        outputs: names of the outputs, in place of ``output`` or ``output_0``, ``output_1``, ....
+        rtol: relative tolerance of an element; 1e-4 by default.
+        atol: absolute tolerance; by default 1e-5 of an output's largest element.
+        seed: of the noise in inputs of other sizes.
+        verify: whether to compare at all.
+        allow_unverified: whether to write a file that the runtime can't run.
+        progress: is told in a few words what goes on.
+        look: is shown the file, the largest case and the names of the outputs, before it is judged.
+
+    Returns:
+        What was done; `path` is None where the model differs, and nothing is written.
+
+    Raises:
+        BadInput: the module is in training mode or rejects its inputs; names that do not exist.
+        Refused: a rewriter does not fit what is installed, or one that was named was never called;
+            the exporter can't export the module.
+        Missing: torch, or what the exporter needs, is not installed.
+    """
+    tell = progress or (lambda text: None)
+    started = time.perf_counter()
+    if exporter not in EXPORTERS:
+        raise BadInput(f"there is no exporter {exporter!r}", cure=f"there is: {', '.join(EXPORTERS)}")
+    opset = OPSETS[exporter] if opset is None else opset
+    if exporter == "dynamo" and opset < OPSETS["dynamo"]:
+        raise BadInput(f"the dynamo exporter writes opset 18 and later, not {opset}", cure="export by torchscript")
+    _check_mode(module)
+    dynamic = dynamic or {}
+    feeds = given.named(module, args, inputs)
+    given.check(feeds, dynamic)
+    result = Exported(None, exporter=exporter, opset=opset)
+    with Draft(Path(path)) as draft:
+        tell("running the module")
+        truth = given.cases(module, feeds, dynamic, seed)
+        context = patched(
+            *rewrites, backend=backend, opset=opset, exporter=exporter, module=module, registered=registered
+        )
+        with context as result.rewriters:
+            changed = any(isinstance(one.rewriter.contract, Changes) for one in result.rewriters)
+            tell("exporting")
+            names = list(outputs) or _output_names(len(truth[0].outputs))
+            model = _export(module, truth, dynamic, opset, exporter, names, draft.path)
+            cases = truth
+            if changed:
+                cases = [Case(case.sizes, case.feeds, given.run(module, case.feeds)) for case in truth]
+                _check_shapes(truth, cases)
+        name_dims(model, dynamic, cases)
+        draft.path.write_bytes(model.SerializeToString())
+        result.nodes = len(model.graph.node)
+        result.dims = _dims(model)
+        result.moved = _moved(truth, cases, names) if changed else {}
+        if look is not None:
+            look(draft.path, cases[-1], names)
+        if verify:
+            tell("verifying")
+            result.verify = _verify(draft.path, cases, names, rtol, atol, seed)
+            if changed and result.verify.verdict == "equal":
+                result.verify.verdict = "changed"
+            if result.verify.verdict == "different":
+                tell("looking for where it begins")
+                with context if changed else contextlib.nullcontext():
+                    first = _locate(draft.path, module, cases, names, result.verify, rtol, atol)
+                result.verify.first_difference = first
+        else:
+            result.verify.mode = "none"
+        if result.verify.ok or not verify or (allow_unverified and result.verify.verdict == "unverified"):
+            result.path = draft.commit()
+    result.seconds = time.perf_counter() - started
+    return result
+
+
+def _check_mode(module: torch.nn.Module) -> None:
+    import torch
+
+    if not isinstance(module, torch.nn.Module):
+        raise BadInput(f"what is to be exported is a {type(module).__name__}, not a torch.nn.Module")
+    for name, part in module.named_modules():
+        if part.training:
+            where = f"its part {name!r}" if name else "it"
+            raise BadInput(
+                f"the module is in training mode ({where}, a {type(part).__name__})",
+                cure="call module.eval() first: Dropout and BatchNorm compute something else in training",
+            )
+
+
+def _output_names(number: int) -> list[str]:
+    return ["output"] if number == 1 else [f"output_{i}" for i in range(number)]
+
+
+def _export(
+    module: torch.nn.Module,
+    cases: Sequence[Case],
+    dynamic: Dynamic,
+    opset: int,
+    exporter: str,
+    outputs: Sequence[str],
+    path: Path,
+) -> onnx.ModelProto:
+    """The model as the exporter writes it."""
+    import torch
+
+    if len(outputs) != len(cases[0].outputs):
+        raise BadInput(f"{len(outputs)} names are given for {len(cases[0].outputs)} outputs")
+    # A dim of size 1 is taken for a constant by dynamo: it is traced where none is.
+    case = max(cases, key=_smallest) if exporter == "dynamo" else cases[0]
+    settings: dict[str, Any] = {"opset_version": opset, "input_names": list(case.feeds), "output_names": list(outputs)}
+    if exporter == "dynamo":
+        free = torch.export.Dim.DYNAMIC
+        shapes = tuple(dict.fromkeys(dynamic.get(name, {}), free) for name in case.feeds)
+        settings |= {"dynamo": True, "dynamic_shapes": shapes, "external_data": False, "verbose": False}
+    else:
+        axes = {name: dict(a) for name, a in dynamic.items()}
+        ranks = {name: value.ndim for name, value in zip(outputs, case.outputs, strict=True)}
+        # All axes of the outputs, for the tracer would fix them at the sizes that it saw.
+        free_axes = {name: {i: f"{name}_{i}" for i in range(rank)} for name, rank in ranks.items()} if dynamic else {}
+        settings |= {"dynamo": False, "dynamic_axes": {**free_axes, **axes}}
+    try:
+        with _quiet(), torch.no_grad():
+            torch.onnx.export(module, tuple(case.feeds.values()), str(path), **settings)
+    except ModuleNotFoundError as error:
+        raise Missing(f"the exporter needs {error.name}", cure="pip install 'onnx-surgery[torch]'") from error
+    except (Refused, BadInput, Missing):
+        raise
+    except Exception as error:  # the exporters raise whatever they come upon
+        raise Refused(
+            f"the {exporter} exporter can't export the module: {_cause(error)}",
+            cure="another opset, the other exporter (--exporter), or a rewriter for the code named may help",
+        ) from error
+    return onnx.load(path, load_external_data=False)
+
+
+def _smallest(case: Case) -> int:
+    return min(case.sizes.values(), default=0)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporters warn of every constant that they hold, and print their progress."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _cause(error: BaseException) -> str:
+    """The error at the root: the exporters wrap it in pages of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:400]}" if lines else type(error).__name__
+
+
+def _verify(
+    path: Path, cases: Sequence[Case], names: Sequence[str], rtol: float | None, atol: float | None, seed: int
+) -> Verification:
+    """Hold the file against what the module gave."""
+    arrays: dict[str, np.ndarray] = {}
+    for i, case in enumerate(cases):
+        arrays |= {f"{name}.{i}": value.cpu().numpy() for name, value in case.feeds.items()}
+        arrays |= {f"{name}.{i}": value for name, value in zip(names, case.outputs, strict=True)}
+    stored = path.with_name("reference.npz")  # in the draft's folder, which is removed
+    np.savez(stored, **arrays)  # type: ignore[arg-type]
+    rule = _rule(cases, rtol, atol)
+    found = equivalence.verify_reference(path, stored, rtol=rule.rtol, atol=rule.atol, seed=seed)
+    for probe in found.probes:
+        probe.kind = "the module's own"
+    found.notes = [n.replace("the reference", "the module") for n in found.notes if "agrees with the ref" not in n]
+    return found
+
+
+def _rule(cases: Sequence[Case], rtol: float | None, atol: float | None) -> Rule:
+    """The tolerance: the user's, or one that suits the output with the smallest values."""
+    if rtol is not None or atol is not None:
+        return Rule(rtol or 0.0, 0.0, atol or 0.0)
+    peaks = [
+        max((float(np.abs(a[np.isfinite(a)]).max(initial=0.0)) for a in column), default=0.0)
+        for column in zip(*(case.outputs for case in cases), strict=True)
+        if column[0].dtype.kind == "f"
+    ]
+    return Rule(RTOL, 0.0, SCALE * min(peaks, default=0.0))
+
+
+def _locate(
+    path: Path,
+    module: torch.nn.Module,
+    cases: Sequence[Case],
+    names: Sequence[str],
+    result: Verification,
+    rtol: float | None,
+    atol: float | None,
+) -> Any:
+    """Where the difference begins, on the first case that shows it."""
+    from surgery.equivalence.compare import distance
+    from surgery.equivalence.session import Failed, Session
+    from surgery.equivalence.subject import Subject
+
+    rule = _rule(cases, rtol, atol)
+    subject = Subject.read(path)
+    via = {port.name: port.via for port in subject.outputs}
+    for case in cases:
+        try:
+            values = Session(subject).run({name: value.numpy() for name, value in case.feeds.items()})
+        except Failed:
+            break  # the notes have the node
+        gaps = [distance(a, values[via[name]], rule) for name, a in zip(names, case.outputs, strict=True)]
+        if not all(gap.ok for gap in gaps):
+            sizes = ", ".join(f"{name} {size}" for name, size in case.sizes.items())
+            result.notes.append(f"the first inputs on which they differ are those at {sizes or 'the size traced'}")
+            return first_difference(path, module, case.feeds, rule)
+    return None
+
+
+def _check_shapes(before: Sequence[Case], after: Sequence[Case]) -> None:
+    for a, b in zip(before, after, strict=True):
+        shapes = [[x.shape for x in case.outputs] for case in (a, b)]
+        if shapes[0] != shapes[1]:
+            raise Refused(f"a rewriter changes the shapes of the module's results from {shapes[0]} to {shapes[1]}")
+
+
+def _moved(before: Sequence[Case], after: Sequence[Case], names: Sequence[str]) -> dict[str, float]:
+    return {
+        name: max(
+            float(np.abs(a.outputs[i].astype(np.float64) - b.outputs[i]).max(initial=0.0))
+            for a, b in zip(before, after, strict=True)
+        )
+        for i, name in enumerate(names)
+    }
+
+
+def _dims(model: onnx.ModelProto) -> dict[str, list[int | str]]:
+    return {
+        value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }

@@ -1,0 +1,91 @@
+"""Torch code as a user's package has it: what the rewriters of the tests replace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch.nn.functional import interpolate
+
+
+class Base(torch.nn.Module):
+    def inherited(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+
+class Neck(Base):
+    """Nearest upsampling, as FPNs have it."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.reduce = torch.nn.Conv2d(3, width, 3, stride=2, padding=1)
+        self.norm = torch.nn.BatchNorm2d(width)
+        self.out = torch.nn.Conv2d(width, 4, 1)
+
+    def up(self, x: torch.Tensor, factor: float = 2.0) -> torch.Tensor:
+        return functional.interpolate(x, scale_factor=factor)
+
+    @staticmethod
+    def scaled(x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+    @classmethod
+    def shifted(cls, x: torch.Tensor) -> torch.Tensor:
+        return x + len(cls.__name__)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.reduce(x)).relu()
+        return torch.sigmoid(self.out(self.scaled(self.shifted(self.inherited(self.up(y))))))
+
+
+class ByBatch(Neck):
+    """What a trace gets wrong: the batch decides."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.reduce(x)).relu()
+        return self.out(y * float(x.shape[0]))
+
+
+class Rigid(Neck):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[3] != 48:
+            raise ValueError("the width must be 48")
+        return super().forward(x)
+
+
+def resize(x: torch.Tensor) -> torch.Tensor:
+    return interpolate(x, scale_factor=2.0)
+
+
+def example(kind: type[Neck] = Neck, batch: int = 1) -> tuple[Any, ...]:
+    torch.manual_seed(0)
+    module = kind()
+    torch.nn.init.normal_(module.norm.running_mean, std=0.1)
+    return module.eval(), torch.randn(batch, 3, 32, 48), {"x": {0: "batch", 2: "height", 3: "width"}}
+
+
+def by_batch() -> tuple[Any, ...]:
+    return example(ByBatch)
+
+
+def in_training() -> tuple[Any, ...]:
+    module, args, dynamic = example()
+    return module.train(), args, dynamic
+
+
+def odd() -> tuple[Any, ...]:
+    module, _, dynamic = example()
+    return module, torch.randn(1, 5, 32, 48), dynamic
+
+
+def rigid() -> tuple[Any, ...]:
+    return example(Rigid)
+
+
+def broken() -> tuple[Any, ...]:
+    raise RuntimeError("no weights")
+
+
+def alone() -> Any:
+    return example()[0]

@@ -1,0 +1,184 @@
+"""surgery.export and ``surgery export``: what is written, what is compared, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import _net as net  # noqa: E402
+
+import surgery  # noqa: E402
+from surgery import BadInput, Changes, Refused, Rewriter, replaces  # noqa: E402
+from surgery.cli import main  # noqa: E402
+
+
+class Bilinear(Rewriter):
+    contract = Changes("bilinear instead of nearest")
+
+    @replaces("_net.Neck.up")
+    def up(self, original, module, x, factor=2.0):
+        return torch.nn.functional.interpolate(x, scale_factor=factor, mode="bilinear")
+
+
+class Wrong(Rewriter):
+    """Promises what it does not keep."""
+
+    @replaces("_net.Neck.up")
+    def up(self, original, module, x, factor=2.0):
+        return original(x, factor) * 1.01
+
+
+def run(path: Path, x: Any) -> np.ndarray:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    (found,) = ort.InferenceSession(str(path), options).run(None, {"x": x.numpy()})
+    return found
+
+
+@pytest.mark.parametrize(("exporter", "opset"), [("torchscript", 11), ("torchscript", 17), ("dynamo", 18)])
+def test_is_equal_at_sizes_that_were_not_traced(tmp_path: Path, exporter: str, opset: int) -> None:
+    module, x, dynamic = net.example()
+    done = surgery.export(module, x, tmp_path / "m.onnx", dynamic=dynamic, exporter=exporter, opset=opset)
+    assert (done.ok, done.verify.verdict, done.opset) == (True, "equal", opset)
+    sizes = [tuple(probe.shapes["x"]) for probe in done.verify.probes]
+    assert len({s[0] for s in sizes}) >= 2
+    assert len({s[2:] for s in sizes}) >= 3
+    assert done.verify.evidence.seen == done.verify.evidence.planted > 2
+    model = onnx.load(tmp_path / "m.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert {o.domain: o.version for o in model.opset_import}[""] == opset
+    assert done.dims == {
+        "x": ["batch", 3, "height", "width"],
+        "output": ["batch", 4, "out_height", "out_width"],
+    }  # of 47 it makes 48
+    other = torch.randn(3, 3, 40, 24)
+    with torch.no_grad():
+        assert np.abs(run(tmp_path / "m.onnx", other) - module(other).numpy()).max() < 1e-5
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_without_dynamic_dims(tmp_path: Path) -> None:
+    module, x, _ = net.example()
+    done = surgery.export(module, x, tmp_path / "m.onnx")
+    assert done.dims == {"x": [1, 3, 32, 48], "output": [1, 4, 32, 48]}
+    assert len(done.verify.probes) == 2
+
+
+def test_a_dim_that_follows_from_another_has_a_name_of_its_own(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=4, padding=1)).eval()
+    dynamic = {"image": {0: "batch", 2: "height", 3: "width"}}
+    done = surgery.export(module, torch.randn(1, 3, 32, 48), tmp_path / "m.onnx", dynamic=dynamic, inputs=["image"])
+    assert done.dims["output"] == ["batch", 4, "out_height", "out_width"]
+
+
+def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+    class Two(torch.nn.Module):
+        def forward(self, a, b):
+            return {"sum": a + b, "rest": [a @ b.T, None]}
+
+    args = {"a": torch.randn(2, 5), "b": torch.randn(2, 5)}
+    dynamic = {"a": {0: "n"}, "b": {0: "n"}}
+    done = surgery.export(Two().eval(), args, tmp_path / "m.onnx", dynamic=dynamic, outputs=["sum", "product"])
+    assert done.dims == {"a": ["n", 5], "b": ["n", 5], "sum": ["n", 5], "product": ["n", "n"]}
+
+
+def test_a_rewriter_that_changes_results(tmp_path: Path) -> None:
+    module, x, dynamic = net.example()
+    done = surgery.export(module, x, tmp_path / "m.onnx", dynamic=dynamic, rewrites=[Bilinear()])
+    assert (done.ok, done.verify.verdict) == (True, "changed")
+    assert done.moved["output"] > 1e-3
+    assert [n.op_type for n in onnx.load(tmp_path / "m.onnx").graph.node].count("Resize") == 1
+    with torch.no_grad(), surgery.patched(Bilinear()):
+        truth = module(x).numpy()
+    assert np.abs(run(tmp_path / "m.onnx", x) - truth).max() < 1e-5
+
+
+def test_a_rewriter_that_does_not_keep_its_promise(tmp_path: Path) -> None:
+    module, x, dynamic = net.example()
+    done = surgery.export(module, x, tmp_path / "m.onnx", dynamic=dynamic, rewrites=[Wrong()])
+    assert (done.ok, done.verify.verdict) == (False, "different")
+    assert done.verify.first_difference is not None
+    assert done.verify.first_difference.tensor == "out"
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_trace_gets_wrong_is_found_where_it_begins(tmp_path: Path) -> None:
+    module, x, dynamic = net.by_batch()
+    done = surgery.export(module, x, tmp_path / "m.onnx", dynamic=dynamic)
+    assert (done.ok, done.verify.verdict) == (False, "different")
+    assert done.verify.first_difference is not None
+    assert done.verify.first_difference.before == "module out (Conv2d)"
+    assert "batch 2, height 32, width 48" in " ".join(done.verify.notes)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "why"),
+    [
+        ({"dynamic": {"y": {0: "n"}}}, BadInput, "no input 'y'"),
+        ({"dynamic": {"x": {7: "n"}}}, BadInput, "has no axis 7"),
+        ({"dynamic": {"x": {2: "n", 3: "n"}}}, BadInput, "dim 'n' is 32 and 48"),
+        ({"exporter": "dynamo", "opset": 17}, BadInput, "opset 18 and later"),
+        ({"exporter": "other"}, BadInput, "no exporter 'other'"),
+        ({"opset": 3}, Refused, "can't export"),
+        ({"backend": "none"}, BadInput, "no backend 'none'"),
+        ({"rewrites": ["nothing"]}, BadInput, "no rewriter 'nothing'"),
+        ({"inputs": ["a", "b"]}, BadInput, "2 names are given for 1 input"),
+        ({"outputs": ["a", "b"]}, BadInput, "2 names are given for 1 output"),
+        ({"args": (torch.zeros(1, 3, 8, 8), 3.0)}, BadInput, "is a float, not a tensor"),
+    ],
+)
+def test_bad_input(tmp_path: Path, settings: dict[str, Any], error: type[Exception], why: str) -> None:
+    module, x, dynamic = net.example()
+    args = settings.pop("args", x)
+    with pytest.raises(error, match=why):
+        surgery.export(module, args, tmp_path / "m.onnx", **{"dynamic": dynamic, **settings})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("factory", "status", "why"),
+    [
+        ("_net:example", 0, ""),
+        ("_net:by_batch", 1, "begins   tensor out"),
+        ("_net:in_training", 2, "training mode (it, a Neck)"),
+        ("_net:odd", 2, "the module rejects its inputs: RuntimeError"),
+        ("_net:rigid", 2, "rejects every other size of 'width'"),
+        ("_net:broken", 2, "the factory fails: RuntimeError: no weights"),
+        ("_net:alone", 2, "the factory gives a Neck"),
+        ("_net:nothing", 2, "_net has no 'nothing'"),
+        ("_net:NOISE", 2, "_net has no 'NOISE'"),
+        ("no_such_module:make", 2, "there is no module 'no_such_module'"),
+        ("_net", 2, "names no factory"),
+    ],
+)
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], factory: str, status: int, why: str) -> None:
+    assert main(["export", factory, "-o", str(tmp_path / "m.onnx")]) == status
+    said = capsys.readouterr()
+    assert why in said.err
+    assert "Traceback" not in said.err
+    assert [p.name for p in tmp_path.iterdir()] == ([] if status else ["m.onnx"])
+
+
+def test_command_line_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--dynamic", "x:n,3,h,48", "--opset", "11", "--show", str(tmp_path / "m.png"), "--json"]
+    pytest.importorskip("PIL")
+    assert main(["export", "_net:example", "-o", str(tmp_path / "m.onnx"), *words]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["schema"], said["opset"], said["verdict"]) == (1, 11, "equal")
+    assert said["dims"] == {"x": ["n", 3, "h", 48], "output": ["n", 4, "out_h", 48]}
+    assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("text", ["x", "x:", ":a,b", "x:a,,b"])
+def test_dims_that_can_not_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    assert main(["export", "_net:example", "-o", str(tmp_path / "m.onnx"), "--dynamic", text]) == 2
+    assert "is no list of dims" in capsys.readouterr().err
