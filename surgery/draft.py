@@ -12,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,12 +58,15 @@ class Draft:
             self._real = Path(os.path.realpath(target))
             self._mode = _mode(self._real)
             _clean(self._real.parent)
-            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=self._real.parent))
+        # Named before it is made: a signal in between finds what to remove.
+        self._folder = self._real.parent / f"{_PREFIX}{secrets.token_hex(6)}{_SUFFIX}"
         self.path = self._folder / target.name
         self._data: list[str] = []
         self.copied: list[Copied] = []  # of the data files
         self._lock: int | None = None
         try:
+            with writable(target):
+                self._folder.mkdir(0o700)
             self._lock = _lock(self._folder)
         except BaseException:
             self.discard()
