@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from surgery.report import Report, Verification
     from surgery.rewriting import Rewriter, replaces
     from surgery.targets.check import check
+    from surgery.targets.compile import Compiled, compile
     from surgery.targets.finding import Finding
     from surgery.verification import verify
 
@@ -41,6 +42,7 @@ __all__ = [
     "Changes",
     "Close",
     "Contradiction",
+    "Compiled",
     "Edit",
     "Exact",
     "Exported",
@@ -57,6 +59,7 @@ __all__ = [
     "Verification",
     "apply",
     "check",
+    "compile",
     "drop_dead",
     "export",
     "find_nodes",
@@ -90,6 +93,7 @@ _HOMES = {
     "optimize": "optimizers",
     **dict.fromkeys(("Report", "Verification"), "report"),
     "check": "targets.check",
+    **dict.fromkeys(("Compiled", "compile"), "targets.compile"),
     "Finding": "targets.finding",
     "verify": "verification",
     **dict.fromkeys(("Rewriter", "replaces"), "rewriting"),

@@ -17,6 +17,7 @@ VERBS = {
     "inspect": "show what is in a model: inputs and outputs, operators, size, history",
     "check": "find what a target would refuse or compute wrongly",
     "prepare": "make a model fit for a target's compiler: model, command, proof",
+    "compile": "compile what was prepared, run it, compare it with the model before surgery",
     "extract": "take a part out of a model, between tensors and others",
     "list": "list the rewrites and targets that there are",
     "show": "show the page of a rewrite, or the rules of a target",

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from surgery.render.screen import Screen
-from surgery.render.text import columns, count, escape, name
+from surgery.render.text import columns, count, escape, name, shapes
 from surgery.targets import SUMMARIES
+from surgery.targets.drivers import THREADS
 from surgery.targets.rule import HAPPENS, Chosen, Rule, Target
 
 if TYPE_CHECKING:
+    from surgery.targets.compile import Compiled
     from surgery.targets.finding import Finding
     from surgery.targets.prepare import Prepared
 
@@ -70,6 +72,52 @@ def show_prepared(screen: Screen, result: Prepared) -> None:
         screen.insist("nothing written: the target would refuse the model, or compute it wrongly; --allow-findings")
     else:
         screen.insist(f"nothing written: {report.verdict}")
+
+
+def show_compiled(screen: Screen, result: Compiled) -> None:
+    """What came of `compile`: a row for every output of every probe, and the times."""
+    from surgery.render.table import Cell, table
+
+    if result.prepared is not None:
+        show_prepared(screen, result.prepared)
+        return
+    by_probe = [{port["name"]: port["shape"] for port in case["inputs"]} for case in result.cases]
+    if result.outputs and not screen.quiet:
+        rows: list[tuple[Cell, ...]] = []
+        for probe, one in result.outputs:
+            numbers = ["" if value is None else f"{value:.1e}" for value in (one.max_abs, one.share)]
+            verdict: Cell = ("equal", "green") if one.equal else ("wrong", "red")
+            rows.append((str(probe), shapes(by_probe[probe]), name(one.output), *numbers, verdict, one.note))
+        headers = ["probe", "inputs", "output", "max |d|", "of range", "verdict", ""]
+        screen.say(table(screen.out, headers, rows, right=headers[3:5]))
+    if result.times and not screen.quiet:
+        columns_ = ("min", "max", "mean", "median", "p99")
+        times = [
+            (
+                str(row["batch"]),
+                shapes(row["shapes"]),
+                str(row["runs"]),
+                *(f"{row[column]:.2f}" for column in columns_),
+                f"{row['throughput']:.1f}",
+            )
+            for row in sorted(result.times, key=lambda row: row["batch"])
+        ]
+        headers = ["batch", "inputs", "runs", *columns_, "samples/s"]
+        screen.say(f"milliseconds, on {count(THREADS, 'thread')}")
+        screen.say(table(screen.out, headers, times, right=[h for h in headers if h != "inputs"]))
+    for package, version in result.versions.items():
+        known = result.target.version
+        other = f"; the rules were measured at {known}" if known not in version else ""
+        screen.talk(f"{package} {escape(version)}{other}")
+    if not result.ok:
+        for text in result.last_lines:
+            screen.talk(f"    {escape(text)}")
+    if result.folder is not None and not screen.quiet:
+        made = f"{', '.join(map(name, result.made))}; " if result.made else ""
+        screen.say(f"in {escape(result.folder)}: {made}compile.log")
+    reason = f": {escape(result.why)}" if result.why else ""
+    elsewhere = "; not run: build.sh runs the probes where the chip is" if result.verdict == "compiled" else ""
+    screen.say(f"{result.target}: {result.verdict}{reason}{elsewhere}")
 
 
 def findings_document(target: Chosen, found: Iterable[Finding]) -> dict[str, Any]:

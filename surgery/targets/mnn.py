@@ -507,6 +507,8 @@ TARGET = Target(
         "MNNConvert is the C++ tool. The wheel's mnnconvert installs a package and reports to a server: never run it.",
         "--keepInputFormat is not written: with it NCHW inputs gave wrong results.",
     ),
+    packages=("MNN",),
+    install="pip install 'onnx-surgery[mnn]'",
 )
 
 

@@ -733,6 +733,8 @@ TARGET = Target(
         "Two sizes that differ in every free dim are given: with one, the model is right at that size only.",
     ),
     folds=True,
+    packages=("ncnn", "pnnx"),
+    install="pip install 'onnx-surgery[ncnn]' && pip install --no-deps pnnx",
 )
 
 

@@ -37,6 +37,8 @@ TARGET = Target(
     command=(
         "python -m onnxruntime.tools.convert_onnx_models_to_ort . --optimization_style Fixed --target_platform amd64"
     ),
+    packages=("onnxruntime",),
+    install="pip install onnxruntime",
 )
 
 

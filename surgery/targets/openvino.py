@@ -168,6 +168,8 @@ TARGET = Target(
         "ovc halves the weights to fp16 by default; --compress_to_fp16=False is written unless precision is fp16.",
         "Free dims stay free: bounds (1..8), ? and -1 are accepted.",
     ),
+    packages=("openvino",),
+    install="pip install 'onnx-surgery[openvino]'",
 )
 
 

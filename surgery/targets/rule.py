@@ -91,7 +91,9 @@ class Target(NamedTuple):
     ``versions`` are in order, the newest last. ``command`` and ``config`` show how it is called
     in words; what is written for a model comes from the function ``build`` of the target's module.
     ``folds`` tells whether its converter computes what depends on constants and fixed shapes alone,
-    so that no rule concerns it; ``pairs`` whether H and W of an image are given together.
+    so that no rule concerns it; ``pairs`` whether H and W of an image are given together. ``packages``
+    are those with which it compiles and runs on this machine, and ``install`` what gets them; without any,
+    its command is what compiles, where it is on PATH.
     """
 
     name: str
@@ -104,6 +106,8 @@ class Target(NamedTuple):
     notes: tuple[str, ...] = ()
     folds: bool = False
     pairs: bool = False
+    packages: tuple[str, ...] = ()
+    install: str = ""
 
 
 class Chosen(NamedTuple):
