@@ -134,6 +134,12 @@ CURED = [
         'y=Resize<mode="nearest">(x,e,c) }',
     ),
     (
+        "resize-repeat:form=ceil",
+        13,
+        "g (float[n,2,h,w] x) => (float[n,2,a,b] y) <float[0] e={}, float[4] c={1,1,2,3}>{ "
+        'y=Resize<mode="nearest",coordinate_transformation_mode="asymmetric",nearest_mode="floor">(x,e,c) }',
+    ),
+    (
         "resize-repeat:form=expand",
         13,
         "g (float[n,2,5,7] x) => (float[n,2,10,21] y) <float[0] e={}, float[4] c={1,1,2,3}>{ "

@@ -2,12 +2,14 @@
 
     x ── Resize(nearest, any mode) ── y    =>    x ── Resize(nearest, asymmetric, floor) ── y
 
+With ``form=ceil`` it becomes half_pixel with round_prefer_ceil, where at whole scales nothing lies half way.
 With ``form=expand`` no Resize is left at all:
 
     x ── Reshape [N,C,H,1,W,1] ── Expand ── Reshape ── y
 
 Why: at a whole scale most modes repeat each element; ncnn has only asymmetric with floor (half_pixel with
-round_prefer_floor, torch's export, is the same at scale 2), and MNN 3.6.1 gets ceil wrong.
+round_prefer_floor, torch's export, is the same at scale 2), and MNN 3.6.1 gets ceil wrong. CANN documents
+round_prefer_ceil alone from 8.3; without Resize lengths must be known, with ``form=ceil`` they need not.
 Numbers: elements are moved; nothing is computed.
 Refuses: nothing. A place is left where a scale is not whole, the sizes are not constant, or the mode shifts
 elements (ceil, for one); `resize-matmul` takes these.
@@ -19,28 +21,32 @@ import numpy as np
 
 from surgery import Exact, Pass
 
-PLAIN = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+FORMS = {
+    "asymmetric": {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+    "ceil": {"coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_ceil"},
+}
 
 
 class ResizeRepeat(Pass):
     operator = "Resize"
     contract = Exact()
-    form: Literal["asymmetric", "expand"] = "asymmetric"  # what it becomes
+    form: Literal["asymmetric", "ceil", "expand"] = "asymmetric"  # what it becomes
 
     def rewrite(self, op, node):
         x = node.inputs[0]
         if node.attr("mode") != "nearest" or op.opset < 11 or x.shape is None:
             return op.skip("it is not nearest, below opset 11, or of unknown rank")
-        if self.form == "asymmetric" and all(node.attr(name) == value for name, value in PLAIN.items()):
-            return op.skip("it is asymmetric with floor already")
+        plain = FORMS.get(self.form, {})
+        if plain and all(node.attr(name) == value for name, value in plain.items()):
+            return op.skip("it is spelt so already")
         scales = whole(node, x)
         if scales is None:
             return op.skip("the scales are not constant whole numbers")
-        how = {name: node.attr(name) for name in PLAIN}
+        how = {name: node.attr(name) for name in FORMS["asymmetric"]}
         if not all(repeats(op, how, scale) for scale in set(scales)):
             return op.skip("this mode shifts elements")
-        if self.form == "asymmetric":
-            return op.Resize(x, None, np.array(scales, np.float32), mode="nearest", **PLAIN)
+        if plain:
+            return op.Resize(x, None, np.array(scales, np.float32), mode="nearest", **plain)
         if not all(isinstance(dim, int) for dim in x.shape[1:]):
             return op.skip(f"the lengths of {x.name!r} are unknown")
         apart = [part for dim, s in zip(x.shape[1:], scales[1:], strict=True) for part in (dim, 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,8 @@ _ROUNDING = 3e-5  # of its largest value: what float32 convolutions by Winograd'
 class Agreement(NamedTuple):
     """One output of one probe.
 
-    ``max_abs`` is the largest difference, ``share`` the same as a part of the range of the values expected;
-    None where the shapes or the places of what is no number differ. ``note`` says in words what is unlike.
+    ``max_abs`` is the largest difference, ``share`` the same as a part of the output's range; None where the
+    shapes or the places of what is no number differ. ``note`` says in words what is unlike.
     """
 
     output: str
@@ -24,12 +25,28 @@ class Agreement(NamedTuple):
     note: str = ""
 
 
-def compare(name: str, expected: np.ndarray, found: np.ndarray, tolerance: float) -> Agreement:
+class Range(NamedTuple):
+    """Where the values expected of an output lie: how far from the least to the greatest, and the largest size."""
+
+    span: float
+    largest: float
+
+    @classmethod
+    def of(cls, values: Sequence[np.ndarray]) -> Range:
+        """Over all its probes: at one of them it may be all but constant, a mask that is empty."""
+        finite = [value[np.isfinite(value)].astype(np.float64) for value in values]
+        whole = np.concatenate(finite) if finite else np.zeros(0)
+        if not whole.size:
+            return cls(0.0, 0.0)
+        largest = float(np.abs(whole).max())
+        return cls(float(np.ptp(whole)) or largest, largest)
+
+
+def compare(name: str, expected: np.ndarray, found: np.ndarray, tolerance: float, within: Range) -> Agreement:
     """Compare an output.
 
-    The range reaches from the least to the greatest value expected; of values that are all the same it is
-    their size. Integers have to be the same, whatever the tolerance. Dims of 1 may come and go, for some
-    backends have ranks of their own; that is noted.
+    Integers have to be the same, whatever the tolerance. Dims of 1 may come and go, for some backends
+    have ranks of their own; that is noted.
     """
     note = "" if found.shape == expected.shape else f"{_dims(found)} in place of {_dims(expected)}"
     if [d for d in found.shape if d != 1] != [d for d in expected.shape if d != 1]:
@@ -38,14 +55,10 @@ def compare(name: str, expected: np.ndarray, found: np.ndarray, tolerance: float
     finite = np.isfinite(wanted)
     if not (np.array_equal(finite, np.isfinite(got)) and np.array_equal(wanted[~finite], got[~finite], equal_nan=True)):
         return Agreement(name, None, None, False, "NaN or infinity in other places")
-    wanted, got = wanted[finite], got[finite]
-    if not wanted.size:
-        return Agreement(name, 0.0, 0.0, True, note)
-    largest = float(np.abs(wanted).max())
-    span = float(np.ptp(wanted)) or largest
-    off = float(np.abs(wanted - got).max())
-    limit = max(tolerance * span, min(tolerance, _ROUNDING) * largest) if expected.dtype.kind == "f" else 0.0
-    return Agreement(name, off, off / span if span else float(off > 0), off <= limit, note)
+    off = float(np.abs(wanted[finite] - got[finite]).max(initial=0.0))
+    rounding = min(tolerance, _ROUNDING) * within.largest
+    limit = max(tolerance * within.span, rounding) if expected.dtype.kind == "f" else 0.0
+    return Agreement(name, off, off / within.span if within.span else float(off > 0), off <= limit, note)
 
 
 def _dims(value: np.ndarray) -> str:

@@ -120,7 +120,7 @@ RULES = (
         "mode == 'nearest' and nearest_mode != 'round_prefer_ceil'",
         happens="refused",
         why="nearest is implemented with round_prefer_ceil only (not tried on a chip)",
-        cure="resize-repeat:form=expand resize-matmul:all=true",
+        cure="resize-repeat:form=expand resize-repeat:form=ceil resize-matmul:all=true",
         source=f"{OPERATORS}, Resize, CANN 8.3",
         versions=">=8.3",
     ),

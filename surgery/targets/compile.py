@@ -32,7 +32,7 @@ import surgery.errors
 from surgery.errors import BadInput, Missing, SurgeryError
 from surgery.report import SCHEMA
 from surgery.targets import choose
-from surgery.targets.agreement import TOLERANCE, Agreement, compare
+from surgery.targets.agreement import TOLERANCE, Agreement, Range, compare
 from surgery.targets.build import line
 from surgery.targets.drivers import THREADS
 from surgery.targets.drivers.worker import EVENTS, PROBE
@@ -335,14 +335,17 @@ def _timed(case: dict[str, Any], times: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_outputs(result: Compiled, work: Path, files: list[str], tolerance: float) -> None:
-    with np.load(work / EXPECTED, allow_pickle=False) as expected:
-        for index, file in enumerate(files):
-            with np.load(work / file, allow_pickle=False) as found:
-                for place, port in enumerate(result.cases[index]["outputs"]):
-                    name = port["name"]
-                    one = compare(name, expected[f"{name}.{index}"], found[f"arr_{place}"], tolerance)
-                    result.outputs.append((index, one))
-            (work / file).unlink()
+    with np.load(work / EXPECTED, allow_pickle=False) as archive:
+        expected = [
+            {port["name"]: archive[f"{port['name']}.{index}"] for port in case["outputs"]}
+            for index, case in enumerate(result.cases)
+        ]
+    within = {name: Range.of([case[name] for case in expected]) for name in expected[0]}
+    for index, file in enumerate(files):
+        with np.load(work / file, allow_pickle=False) as found:
+            for place, (name, value) in enumerate(expected[index].items()):
+                result.outputs.append((index, compare(name, value, found[f"arr_{place}"], tolerance, within[name])))
+        (work / file).unlink()
 
 
 # ---------------------------------------------------------------------------- backends that only compile here

@@ -36,6 +36,7 @@ from surgery.targets.sizes import Port, Profile, Sizes, settle
 RECORD = "prepare.json"
 EXPECTED = "expected.npz"
 _PROBES = 8  # at most; a profile each, and the ends of ranges
+_FLAT = 0.1  # of what an output's values may reach; a probe that varies less tells little
 
 Progress = Callable[[str], None]
 
@@ -173,6 +174,7 @@ def _cases(path: Path, sizes: Sizes, shapes: list[dict[str, list[int]]], seed: i
     from surgery.equivalence.probes import Prober
     from surgery.equivalence.session import Failed, Session
     from surgery.equivalence.subject import Subject
+    from surgery.equivalence.values import KINDS
 
     subject = Subject.read(path)
     try:
@@ -181,18 +183,47 @@ def _cases(path: Path, sizes: Sizes, shapes: list[dict[str, list[int]]], seed: i
         found = prober.search(lambda feeds, seconds: session.run(feeds, seconds=seconds))
         if not found:
             result.notes.append(f"no probes: the model before does not run ({prober.error})")
-        cases = []
-        for case in found[: len(shapes) or 1]:
-            if not all(isinstance(value, np.ndarray) for value in case.feeds.values()):
-                result.notes.append("no probes: an input is no tensor")
-                return []
-            values = session.run(case.feeds)
+        if not all(isinstance(value, np.ndarray) for case in found for value in case.feeds.values()):
+            result.notes.append("no probes: an input is no tensor")
+            return []
+
+        def run(feeds: dict[str, np.ndarray]) -> Case:
+            values = session.run(feeds)
             outputs = {port.name: values[port.via] for port in subject.outputs if port.via in values}
-            cases.append(Case(case.feeds, outputs, _profile(sizes, case.feeds)))
+            return Case(feeds, outputs, _profile(sizes, feeds))
+
+        cases = [run(case.feeds) for case in found[: len(shapes) or 1]]
+        spans = _spans(cases)
+        for index, case in enumerate(cases):
+            if _tells(case, spans) < _FLAT:  # other values may bring out more
+                others = [case, *(run(prober.case(index, kind).feeds) for kind in KINDS)]
+                spans = _spans([*cases, *others])
+                cases[index] = max(others, key=lambda case: _tells(case, spans))
     except Failed as error:
         result.notes.append(f"no probes: the model before does not run ({error})")
         return []
     return cases
+
+
+def _spans(cases: list[Case]) -> dict[str, float]:
+    """Of every output how far its values reach, over all cases."""
+    spans: dict[str, float] = {}
+    for case in cases:
+        for name, value in case.outputs.items():
+            largest = float(np.abs(value[np.isfinite(value)]).max(initial=0.0)) if value.dtype.kind in "fiu" else 0.0
+            spans[name] = max(spans.get(name, 1e-6), _span(value), largest / 1000)
+    return spans
+
+
+def _tells(case: Case, spans: dict[str, float]) -> float:
+    """How much the outputs of a case vary, as a part of what they might; of the one that varies least."""
+    parts = [_span(value) / spans[name] for name, value in case.outputs.items() if value.dtype.kind == "f"]
+    return min(parts, default=1.0)
+
+
+def _span(value: np.ndarray) -> float:
+    finite = value[np.isfinite(value)] if value.dtype.kind == "f" else value.astype(np.float64)
+    return float(np.ptp(finite)) if finite.size else 0.0
 
 
 def _profile(sizes: Sizes, feeds: dict[str, np.ndarray]) -> int:

@@ -68,10 +68,11 @@ def spawn(command: list[str]) -> None:
     import subprocess
 
     status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+    program = command[0].rpartition("/")[2]
     if status < 0:
-        raise Died(f"{command[0].rpartition('/')[2]} was ended by {signal.Signals(-status).name}")
+        raise Died(f"{program} was ended by {signal.Signals(-status).name}")
     if status:
-        raise Rejected(f"{command[0].rpartition('/')[2]} ended with status {status}")
+        raise Rejected(f"{program} ended with status {status}")
 
 
 def as_numpy(value: Any) -> np.ndarray:

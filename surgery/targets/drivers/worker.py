@@ -39,12 +39,15 @@ def main() -> None:
             _serve(request, tell)
             tell(done=True)
         except Exception as error:
-            import traceback
-
             from surgery.targets.drivers import Died, Rejected
 
-            traceback.print_exc()
             kind = _REFUSED if isinstance(error, Rejected) else _CRASHED if isinstance(error, Died) else _FAULT
+            if kind == _FAULT:
+                import traceback
+
+                traceback.print_exc()
+            elif error.__cause__ is not None:
+                print(error.__cause__)  # in full, into the log
             tell(failed=kind, why=str(error) or type(error).__name__)
     sys.stdout.flush()
     # Some backends crash when they are taken down; what was asked for is done.
