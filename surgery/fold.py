@@ -34,6 +34,9 @@ def constant(value: ir.Value, ir_version: int | None = None) -> ir.TensorProtoco
         return None
     if len(producer.attributes) != 1 or any(a.is_ref() for a in producer.attributes.values()):
         return None  # unsound, or what the caller of a function says
+    if "value" in producer.attributes:
+        # onnx-ir would name the tensor after the value, which edits the model.
+        return producer.attributes["value"].as_tensor()
     return ir.convenience.get_const_tensor(value)
 
 

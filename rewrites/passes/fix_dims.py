@@ -63,10 +63,11 @@ class FixDims(Pass):
             if extents.faults and bound:
                 refuse(extents.faults, inputs, edit)
             places = inputs.declare()
-            if bound:
+            if self.dims or self.shape:
                 folded = fold(edit, extents) + freed(edit, extents)
                 places += folded
-                self.note(f"from now on {', '.join(bound)}: {folded} nodes became constants or gained one")
+                known = f"from now on {', '.join(bound)}: " if bound else ""
+                self.note(f"{known}{folded} nodes became constants or gained one")
             for fault in extents.faults:
                 self.note(f"{fault.node.name or fault.node.op_type} was at odds with its shapes before: {fault}")
             places += declared.outputs(extents, inputs, edit)

@@ -627,6 +627,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N23.resize",
+        "Resize",
+        "has(3) and not is_const(3)",
+        happens="refused",
+        why="sizes that are computed are not taken; scales are",
+        cure="fix-dims",
+        source=MEASURED,
+    ),
+    Rule(
         "N23.range",
         "Range",
         "not all(is_const(i) for i in (0, 1, 2))",

@@ -70,7 +70,7 @@ def plan(path: Path, chosen: Chosen, sizes: Sizes, progress: Callable[[str], Non
     tried: set[tuple[str, str, str]] = set()
     result.left = check(model, chosen) if result.passes else result.found
     for _ in range(_ROUNDS):
-        wanted = _wanted(result, known, tried, chosen)
+        wanted = _wanted(result, known, tried, chosen, sizes)
         if not wanted:
             break
         for text in wanted:
@@ -97,24 +97,26 @@ def ports(model: ir.Model) -> tuple[Port, ...]:
     )
 
 
-def fixed(sizes: Sizes) -> str:
-    """The pass that fixes the dims that all profiles share; "" where the model has them already."""
+def fixed(sizes: Sizes, *, all: bool = False) -> str:
+    """The pass that fixes the dims that all profiles share; "" where the model has them already, unless `all`."""
     shapes = []
     for port in sizes.inputs:
         common = [dim.fixed for dim in sizes.common()[port.name]]
         has = port.dims or (None,) * len(common)
-        if any(dim is not None and not isinstance(old, int) for dim, old in zip(common, has, strict=True)):
+        if common and (
+            all or any(d is not None and not isinstance(old, int) for d, old in zip(common, has, strict=True))
+        ):
             shapes.append(f"{port.name}={'x'.join('?' if d is None else str(d) for d in common)}")
     return f"fix-dims:shape={';'.join(shapes)}" if shapes else ""
 
 
-def _wanted(result: Plan, known: set[str], tried: set[tuple[str, str, str]], chosen: Chosen) -> list[str]:
+def _wanted(result: Plan, known: set[str], tried: set[tuple[str, str, str]], chosen: Chosen, sizes: Sizes) -> list[str]:
     """For every finding the first cure that there is and that was not tried on it."""
     wanted: dict[str, None] = {}
     for finding in result.left:
         for cure in finding.cures:
             key = (finding.rule, finding.node, cure)
-            text = _with_options(cure, chosen)
+            text = _with_options(cure, chosen, sizes)
             if cure.partition(":")[0] in known and key not in tried and text not in result.failed:
                 tried.add(key)
                 wanted[text] = None
@@ -123,8 +125,10 @@ def _wanted(result: Plan, known: set[str], tried: set[tuple[str, str, str]], cho
     return sorted(wanted, key=lambda text: rank.get(text.partition(":")[0], len(_FIRST)))
 
 
-def _with_options(cure: str, chosen: Chosen) -> str:
-    """A cure as it is called: the converter of opsets is told which."""
+def _with_options(cure: str, chosen: Chosen, sizes: Sizes) -> str:
+    """A cure as it is called: the converter of opsets is told which, and what folds shapes the dims to go by."""
+    if cure == "fix-dims":
+        return fixed(sizes, all=True) or cure
     accepted = chosen.opset_range()
     if cure != "opset" or accepted is None:
         return cure

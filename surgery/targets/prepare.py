@@ -37,6 +37,7 @@ RECORD = "prepare.json"
 EXPECTED = "expected.npz"
 _PROBES = 8  # at most; a profile each, and the ends of ranges
 _FLAT = 0.1  # of what an output's values may reach; a probe that varies less tells little
+_ATTEMPTS = 4  # at a probe that tells more, of each kind
 
 Progress = Callable[[str], None]
 
@@ -192,13 +193,18 @@ def _cases(path: Path, sizes: Sizes, shapes: list[dict[str, list[int]]], seed: i
             outputs = {port.name: values[port.via] for port in subject.outputs if port.via in values}
             return Case(feeds, outputs, _profile(sizes, feeds))
 
-        cases = [run(case.feeds) for case in found[: len(shapes) or 1]]
-        spans = _spans(cases)
-        for index, case in enumerate(cases):
-            if _tells(case, spans) < _FLAT:  # other values may bring out more
-                others = [case, *(run(prober.case(index, kind).feeds) for kind in KINDS)]
-                spans = _spans([*cases, *others])
-                cases[index] = max(others, key=lambda case: _tells(case, spans))
+        # Numbers of the size that models are trained on; those of raw images only if these bring out nothing.
+        kinds = sorted(KINDS, key=lambda kind: "255" in kind)
+        cases = [run(prober.case(index, kinds[0]).feeds) for index in range(len(shapes) or 1)]
+        for index in range(len(cases)):
+            for attempt, kind in ((attempt, kind) for kind in kinds for attempt in range(_ATTEMPTS)):
+                if _tells(cases[index], _spans(cases)) >= _FLAT:
+                    break
+                prober.seed = seed + attempt
+                other = run(prober.case(index, kind).feeds)
+                spans = _spans([*cases, other])
+                if _tells(other, spans) > _tells(cases[index], spans):
+                    cases[index] = other
     except Failed as error:
         result.notes.append(f"no probes: the model before does not run ({error})")
         return []
