@@ -5,14 +5,14 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+INSTALL = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
     $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 # mmocr and mmdeploy, with versions that fit each other; see docs/mmocr.md.
 MM_BIN := .venv-mmdeploy/bin
 MM_INSTALL := $(MM_BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: mmdeploy test-mmdeploy demo test backend-tests bench clean
+.PHONY: mmdeploy test-mmdeploy demo test backend-tests backends bench clean
 .DELETE_ON_ERROR:
 
 demo: .venv/core build/tps.onnx
@@ -27,6 +27,11 @@ test: .venv/dev
 # Every backend-test model of the onnx wheel; `make test` takes a seeded sample of them.
 backend-tests: .venv/dev
 	$(BIN)/pytest -n 2 -m backend_all
+
+# What `surgery compile` does on OpenVINO, MNN and ncnn, in an environment of its own: half a gigabyte.
+# Figures on real models: .venv-backends/bin/python -m benchmarks.targets, with SURGERY_MODELS.
+backends: .venv-backends/done
+	.venv-backends/bin/pytest tests/backends tests/test_targets_compile.py
 
 # Each figure beside its peer. Those on real models need SURGERY_MODELS.
 bench: .venv/dev
@@ -51,7 +56,7 @@ docs/mmocr.md: .venv-mmdeploy/done benchmarks/export_table.py
 	$(MM_BIN)/python -m benchmarks.export_table $@
 
 clean:
-	rm -rf .venv .venv-mmdeploy build
+	rm -rf .venv .venv-mmdeploy .venv-backends build
 
 build/tps.onnx: fixtures/tps.py fixtures/__init__.py fixtures/__main__.py fixtures/_text.py | .venv/core
 	mkdir -p build
@@ -71,4 +76,12 @@ build/tps.onnx: fixtures/tps.py fixtures/__init__.py fixtures/__main__.py fixtur
 	$(PYTHON) -m venv .venv-mmdeploy
 	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(MM_INSTALL) --editable '.[torch,show]' pytest
 	$(MM_INSTALL) --no-deps --requirement constraints-mmdeploy.txt
+	touch $@
+
+# pnnx declares torch, which only its Python package needs: the program in it does not.
+.venv-backends/done: BIN := .venv-backends/bin
+.venv-backends/done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-backends
+	$(INSTALL) --editable '.[openvino,mnn,ncnn]' pytest
+	$(INSTALL) --no-deps pnnx
 	touch $@

@@ -181,6 +181,35 @@ def test_targets_are_said_by_what_is_known(assert_rewrite, opset: int, dtype: st
     assert_rewrite(FixDims(dims={"x.0": 4}), before=before, after=after, opset=opset, verify=opset > 9)
 
 
+@pytest.mark.parametrize("opset", [11, 13, 19])
+def test_sizes_are_said_by_scales_where_a_dim_stays_free(assert_rewrite, opset: int) -> None:
+    """Nothing but what is known becomes constant: the shape given is the one that the model has."""
+    assert_rewrite(
+        FixDims(shape={"x": "?x3x8x12"}),
+        before="""(float[N, 3, 8, 12] x) => (float[N, 3, 4, 30] y)
+            <int64[1] o = {0}, int64[1] two = {2}, int64[2] k = {4, 30}, float[0] none = {}> {
+                s = Shape (x)  n = Slice (s, o, two, o)
+                t = Concat <axis = 0> (n, k)
+                y = Resize <mode = "linear"> (x, none, none, t)
+            }""",
+        after="""(float[N, 3, 8, 12] x) => (float[N, 3, 4, 30] y)
+            <float[0] none = {}, float[4] t = {1, 1, 0.5, 2.5}> { y = Resize <mode = "linear"> (x, none, t) }""",
+        opset=opset,
+    )
+
+
+@pytest.mark.parametrize("size, says", [(10, True), (41, True), (11, False)])
+def test_a_scale_that_rounds_to_another_size_is_no_size(size: int, says: bool) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : 13]> g (float[N, 3, 8, 49] x) => (float[N, 3, 8, M] y)
+        <int64[1] o = {{0}}, int64[1] last = {{3}}, int64[1] k = {{{size}}}, float[0] none = {{}}> {{
+            s = Shape (x)  n = Slice (s, o, last, o)  t = Concat <axis = 0> (n, k)
+            y = Resize <mode = "nearest"> (x, none, none, t)
+        }}"""
+    made = fix(onnx.parser.parse_model(text), FixDims(shape={"x": "?x3x8x49"}))
+    assert ("Concat" not in operators(made)) == says
+    assert run(made, 2, 3, 8, 49).shape == (2, 3, 8, size)
+
+
 def test_a_choice_of_minus_one_is_seen_through(assert_rewrite) -> None:
     """torch writes Expand so: where the target is -1, it takes 1."""
     assert_rewrite(

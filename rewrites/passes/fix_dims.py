@@ -5,11 +5,12 @@
     x ───────────────────────── Reshape ── y
 
 ``dims=batch=1;width=320`` fixes symbols, by the names that the model has or gets here, or an axis, ``x.2=48``;
-``shape=x=1x3x48x?`` fixes an input, where ``?`` leaves a dim as it is. What becomes constant is folded: chains of
-Shape, targets of Reshape and Expand, sizes of Resize, NonZero of constants. Without either, dims are put in order and
-nothing is folded: negative ones, ``?``, and names that exporters number (``p2o.DynamicDimension.0``, ``unk__3``)
-become ``batch``, ``height``, ``width``, or the input's name and the axis; outputs get the names of the inputs' dims
-that they have; declared shapes of inner tensors that contradict what the nodes make are dropped.
+``shape=x=1x3x48x?`` fixes an input, where ``?`` leaves a dim as it is. What is constant by then is folded: chains of
+Shape, targets of Reshape and Expand, sizes of Resize (or its scales, where a dim stays free), NonZero of constants.
+Without either, dims are put in order and nothing is folded: negative ones, ``?``, and names that exporters number
+(``p2o.DynamicDimension.0``, ``unk__3``) become ``batch``, ``height``, ``width``, or the input's name and the axis;
+outputs get the names of the inputs' dims that they have; declared shapes of inner tensors that contradict what the
+nodes make are dropped.
 
 Why: compilers want static shapes, or profiles of named dims (ATC --input_shape, TensorRT --minShapes), and read a
 negative dim or ``?`` in ways of their own. Paddle2ONNX up to 1.3 writes both, and names the batch twice.
@@ -23,10 +24,12 @@ What nodes make of dims is onnx's shape inference, node by node, with symbols. W
 each time; no data is run for it.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from itertools import count
 
+import numpy as np
 import onnx_ir as ir
 
 from surgery import BadInput, Close, Contradiction, Edit, Extents, Pass, Refused
@@ -64,7 +67,7 @@ class FixDims(Pass):
                 refuse(extents.faults, inputs, edit)
             places = inputs.declare()
             if self.dims or self.shape:
-                folded = fold(edit, extents) + freed(edit, extents)
+                folded = fold(edit, extents) + freed(edit, extents) + rescaled(edit, extents)
                 places += folded
                 known = f"from now on {', '.join(bound)}: " if bound else ""
                 self.note(f"{known}{folded} nodes became constants or gained one")
@@ -350,6 +353,38 @@ def freed(edit: Edit, extents: Extents) -> int:
                 edit.remove([maker])
             changed += 1
     return changed
+
+
+def rescaled(edit: Edit, extents: Extents) -> int:
+    """Say sizes of Resize as scales, where those are known and give the very sizes; returns how many."""
+    changed = 0
+    for node in list(edit.model.graph):
+        if node.domain or node.op_type != "Resize" or len(node.inputs) < 4 or node.inputs[3] is None:
+            continue
+        source, sizes = node.inputs[0], node.inputs[3]
+        dims = None if source is None else extents.dims(source)
+        if edit.is_constant(sizes) or dims is None or {"axes", "keep_aspect_ratio_policy"} & set(node.attributes):
+            continue
+        asked = extents.elements(sizes)
+        scales = [] if asked is None else [scale(d, e) for d, e in zip(dims, asked.flat, strict=True)]
+        if scales and None not in scales:
+            maker = sizes.producer()
+            node.resize_inputs(3)
+            node.replace_input_with(2, edit.constant(ir.tensor(scales, dtype=ir.DataType.FLOAT), f"{node.name}/scales"))
+            if maker is not None and not any(v.uses() or v.is_graph_output() for v in maker.outputs):
+                edit.remove([maker])
+            changed += 1
+    return changed
+
+
+def scale(dim: Dim, size: int | str) -> float | None:
+    """What the runtime makes of a size, a float32, if it leads back to the size."""
+    if isinstance(size, str) or not isinstance(dim, int):
+        return 1.0 if size == dim else None
+    factor = np.float32(size) / np.float32(max(dim, 1))
+    # The runtime multiplies in float32, shape inference in float64.
+    back = {math.floor(np.float32(dim) * factor), math.floor(dim * float(factor))}
+    return float(factor) if back == {size} else None
 
 
 def refuse(faults: list[Contradiction], inputs: Inputs, edit: Edit) -> None:
