@@ -304,3 +304,31 @@ def test_dims_fixed_on_the_way_are_verified_at_the_sizes_given(tmp_path: Path) -
     before = save(PLAIN, tmp_path / "before.onnx")
     after = save(PLAIN.replace("height", "16").replace("width", "8"), tmp_path / "after.onnx")
     assert main(["verify", str(before), str(after), "--probe", "x:1,3,16,8", "--probe", "x:4,3,16,8"]) == 0
+
+
+def test_probes_bring_something_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the first values leave an output all but constant, others are drawn; it is told if none helps."""
+    text = """<ir_version: 8, opset_import: ["" : 13]>
+        g (float[1,3,16,16] x) => (float[1,3,16,16] y) <float[1] low={8}, float[1] steep={10}>
+        { d = Sub(x, low)  e = Mul(d, steep)  y = Sigmoid(e) }"""
+    out = tmp_path / "out"
+    assert prepare(save(text, tmp_path / "net.onnx"), "--target", "onnxruntime", "-o", out) == 0
+    with np.load(out / "expected.npz") as expected:
+        assert np.ptp(expected["y.0"]) > 0.9
+    assert "all but constant" not in capsys.readouterr().err
+    flat = save(text.replace("low={8}", "low={1000}"), tmp_path / "flat.onnx")
+    assert prepare(flat, "--target", "onnxruntime", "-o", out) == 0
+    assert "probe 0 leaves an output all but constant: it proves little" in capsys.readouterr().err
+
+
+def test_what_fixed_dims_settle_is_folded(tmp_path: Path) -> None:
+    """A branch that depends on a length known from the start."""
+    text = """<ir_version: 8, opset_import: ["" : 13]>
+        g (float[batch,4,1,6] x) => (float[batch,4,6] y) <int64[1] two={2}, int64 at={2}, int64 one={1}>
+        { c = Relu(x)  s = Shape(c)  n = Gather(s, at)  b = Equal(n, one)
+          y = If(b) <then_branch = t () => (float[batch,4,6] p) { p = Squeeze(c, two) },
+                     else_branch = e () => (float[batch,4,1,6] q) { q = Identity(c) }> }"""
+    model, out = save(text, tmp_path / "net.onnx"), tmp_path / "out"
+    shapes = ["--input-shape", "x:1,4,1,6", "--input-shape", "x:2,4,1,6"]
+    assert prepare(model, "--target", "tensorrt", *shapes, "-o", out) == 0
+    assert "If" not in ops(out / "net.onnx") and "Squeeze" in ops(out / "net.onnx")

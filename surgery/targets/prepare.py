@@ -205,6 +205,9 @@ def _cases(path: Path, sizes: Sizes, shapes: list[dict[str, list[int]]], seed: i
                 spans = _spans([*cases, other])
                 if _tells(other, spans) > _tells(cases[index], spans):
                     cases[index] = other
+            else:
+                if _tells(cases[index], _spans(cases)) < _FLAT:
+                    result.notes.append(f"probe {index} leaves an output all but constant: it proves little")
     except Failed as error:
         result.notes.append(f"no probes: the model before does not run ({error})")
         return []

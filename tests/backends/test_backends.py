@@ -138,3 +138,28 @@ def test_importing_openvino_reports_to_nobody(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "home").mkdir()
     assert surgery.compile(folder).ok
     assert not list((tmp_path / "home").rglob("openvino*"))
+
+
+SIZED = """<ir_version: 8, opset_import: ["" : 13]>
+    g (float[batch,3,h,w] x, float[batch,3,a,b] t) => (float[batch,3,a,b] y)
+    <int64[1] o={0}, int64[1] two={2}, int64[1] four={4}>
+    { c = Relu(x)  d = Relu(t)  s = Shape(c)  u = Shape(d)  p = Slice(s, o, two)  q = Slice(u, two, four)
+      z = Concat<axis=0>(p, q)
+      y = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(c, , , z) }"""
+
+
+@pytest.mark.parametrize(
+    "sizes, rules",
+    [
+        (["x:1,3,8,10;t:1,3,16,20", "x:1,3,8,12;t:1,3,16,24"], {"N23.resize"}),
+        (["x:1,3,8,10;t:1,3,16,20", "x:2,3,8,10;t:2,3,16,20"], set()),
+        (["x:1,3,8,10;t:1,3,16,20"], set()),
+    ],
+)
+def test_computed_sizes_on_ncnn(sizes: list[str], rules: set[str], tmp_path: Path) -> None:
+    """The rule N23.resize is right: where it is found, and allowed, ncnn refuses; where it is cured, it does not."""
+    model = net(tmp_path / "net.onnx", SIZED)
+    result = surgery.compile(model, here("ncnn"), tmp_path / "out", input_shapes=sizes, allow_findings=True)
+    record = json.loads((tmp_path / "out" / "prepare.json").read_text())
+    assert {finding["rule"] for finding in record["left"]} == rules
+    assert result.verdict == ("refused" if rules else "equal"), result.why
