@@ -366,8 +366,9 @@ def rescaled(edit: Edit, extents: Extents) -> int:
         if edit.is_constant(sizes) or dims is None or {"axes", "keep_aspect_ratio_policy"} & set(node.attributes):
             continue
         asked = extents.elements(sizes)
-        scales = [] if asked is None else [scale(d, e) for d, e in zip(dims, asked.flat, strict=True)]
-        if scales and None not in scales:
+        found = [] if asked is None else [scale(d, e) for d, e in zip(dims, asked.flat, strict=True)]
+        scales = [one for one in found if one is not None]
+        if scales and len(scales) == len(found):
             maker = sizes.producer()
             node.resize_inputs(3)
             node.replace_input_with(2, edit.constant(ir.tensor(scales, dtype=ir.DataType.FLOAT), f"{node.name}/scales"))
