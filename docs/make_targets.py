@@ -36,6 +36,8 @@ def page(target: Target) -> str:
     parts += ["## Command", f"```\n{target.command}\n```"]
     if target.notes:
         parts.append(_list(target.notes))
+    if target.packages:
+        parts.append(f"`surgery compile` compiles and runs it here: `{target.install}`.")
     if target.options:
         rows = [(f"`{o.name}`", o.meaning, f"`{o.default}`", ", ".join(o.values)) for o in target.options]
         parts += ["## Options", _table(("Option", "Meaning", "Default", "Values"), rows)]

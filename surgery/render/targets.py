@@ -144,6 +144,8 @@ def show_target(screen: Screen, target: Target) -> None:
     screen.say(f"Command: {escape(target.command)}")
     for line in target.notes:
         screen.say(f"  {escape(line)}")
+    if target.packages:
+        screen.say(f"Compiles and runs here: {escape(target.install)}")
     if target.options:
         screen.say()
         screen.say(paint("Options", "bold"))
@@ -183,5 +185,6 @@ def target_document(target: Target) -> dict[str, Any]:
         "options": [option._asdict() for option in target.options],
         "rules": [{**rule._asdict(), "cure": list(rule.cures)} for rule in target.rules],
         "command": target.command,
+        "install": target.install,
         "notes": list(target.notes),
     }
