@@ -256,7 +256,7 @@ RULES = (
         "is_output(0) or not readers(0) <= set(('Squeeze', 'Transpose'))",
         happens="refused",
         why="Y of 4 dims must go into Squeeze, or Transpose and Reshape, as torch writes it",
-        cure="rnn-forms gru-step",
+        cure="rnn-forms",
         source=MEASURED,
     ),
     Rule(
@@ -292,7 +292,7 @@ RULES = (
         "has(5) and (is_const(5) or not fixed(0) and not of_shape(5))",
         happens="wrong",
         why="stored states, and states of a free batch, are not applied rightly",
-        cure="rnn-forms fix-dims gru-step",
+        cure="rnn-forms fix-dims",
         source=MEASURED,
     ),
     Rule(
