@@ -100,7 +100,7 @@ RULES = (
         "mode == 'cubic'",
         happens="wrong",
         why="the names of opset 20 are not known: bicubic of opset 16 is",
-        cure="gridsample opset",
+        cure="opset gridsample",
         source=MEASURED,
     ),
     Rule(
@@ -244,7 +244,7 @@ RULES = (
     Rule(
         "N6.tail",
         "LSTM GRU RNN",
-        "is_output(0) or not all(r in ('Squeeze', 'Transpose') for r in readers(0))",
+        "is_output(0) or not readers(0) <= set(('Squeeze', 'Transpose', 'Slice'))",
         happens="refused",
         why="Y of 4 dims must go into Squeeze, or Transpose and Reshape, as torch writes it",
         cure="rnn-forms",
