@@ -100,7 +100,7 @@ RULES = (
         "mode == 'cubic'",
         happens="wrong",
         why="the names of opset 20 are not known: bicubic of opset 16 is",
-        cure="gridsample opset",
+        cure="opset gridsample",
         source=MEASURED,
     ),
     Rule(
@@ -244,7 +244,7 @@ RULES = (
     Rule(
         "N6.tail",
         "LSTM GRU RNN",
-        "is_output(0) or not all(r in ('Squeeze', 'Transpose') for r in readers(0))",
+        "is_output(0) or not readers(0) <= set(('Squeeze', 'Transpose', 'Slice'))",
         happens="refused",
         why="Y of 4 dims must go into Squeeze, or Transpose and Reshape, as torch writes it",
         cure="rnn-forms",
@@ -490,9 +490,10 @@ RULES = (
     Rule(
         "N18",
         "Transpose",
-        "rank(0) >= 5 and perm != [0, 1, 3, 5, 2, 4]",
+        "rank(0) >= 5 and perm not in ([0, 1, 3, 5, 2, 4], [0, 1, 4, 2, 5, 3], [0, 2, 1, 3, 4]) and "
+        "not (perm == [2, 0, 3, 1, 4] and readers() <= set(('Slice', 'Gather', 'Split')))",
         happens="refused",
-        why="more than 4 dims are transposed in the form of a pixel unshuffle only",
+        why="more than 4 dims are transposed as in pixel shuffle and unshuffle, channel shuffle and attention only",
         cure="",
         source=MEASURED,
     ),

@@ -46,14 +46,15 @@ class Scope:
                 if value.name not in self.types or None in self.types[value.name]:
                     self.types[value.name] = known
         self.outputs = {value if isinstance(value, str) else value.name for value in graph.output}
+        live = set(self.outputs)
+        for node in reversed(graph.node):  # who takes a value counts only if its own are taken
+            if not live.isdisjoint(node.output):
+                for name in (*node.input, *(name for within in inner(node) for name in _taken(within))):
+                    live.add(name)
+                    self.readers[name].add(node.op_type)
         for node in graph.node:
             for name in node.output:
                 self.makers[name] = node
-            for name in node.input:
-                self.readers[name].add(node.op_type)
-            for within in inner(node):
-                for name in _taken(within):
-                    self.readers[name].add(node.op_type)
             if node.op_type == "Constant" and node.domain in STANDARD:
                 tensor = _constant(node)
                 if tensor is not None:
