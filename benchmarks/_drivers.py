@@ -111,7 +111,9 @@ def ncnn(path: str, cases: list[Case], names: list[str], outputs: list[str]) -> 
         raise Rejected("pnnx wrote nothing")
     sample = Path(f"{base}_ncnn.py").read_text()
     given = re.findall(r'ex\.input\("(\w+)", (.*)\)', sample)
-    taken = re.findall(r'= ex\.extract\("(\w+)"\)\n\s*out\.append\(torch\.from_numpy\((\w+)\.numpy\(([^)]*)\)\)', sample)
+    taken = re.findall(
+        r'= ex\.extract\("(\w+)"\)\n\s*out\.append\(torch\.from_numpy\((\w+)\.numpy\(([^)]*)\)\)', sample
+    )
     results = []
     with runtime.Net() as net:
         for half in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):

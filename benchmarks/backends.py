@@ -214,7 +214,13 @@ def document(rows: list[Row]) -> str:
         lines.append(
             f"| {backend} | {bad} | {cured} | {refused} | {bad - cured - refused} | {good} | {counts[False, 'worked']} |"
         )
-    lines += ["", "Every pair that fails as it is:", "", "| case | backend | as it is | cures | then |", "|---|---|---|---|---|"]
+    lines += [
+        "",
+        "Every pair that fails as it is:",
+        "",
+        "| case | backend | as it is | cures | then |",
+        "|---|---|---|---|---|",
+    ]
     for row in failing:
         cures = " ".join(f"`{text}`" for text in row.passes) if row.outcome == "cured" else ""
         then = "right, a model for each size" if row.outcome == "cured" and row.fixed else row.outcome

@@ -84,7 +84,7 @@ RULES = (
         "fmod == 1",
         happens="wrong",
         why="the remainder of negative numbers has the wrong sign",
-        cure="",
+        cure="rounding-forms:only=Mod",
         source=MEASURED,
     ),
     Rule(
@@ -173,11 +173,47 @@ RULES = (
     ),
     Rule(
         "K7",
-        "IsNaN IsInf DFT STFT HannWindow MelWeightMatrix Col2Im MatMulInteger",
+        "IsNaN IsInf STFT Col2Im MatMulInteger",
         "",
         happens="refused",
         why="the operator is not converted",
         cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "K7.constant",
+        "HannWindow MelWeightMatrix",
+        "",
+        happens="refused",
+        why="the operator is not converted; of constants it need not be",
+        cure="cleanup:engine=own",
+        source=MEASURED,
+    ),
+    Rule(
+        "K7.dft",
+        "DFT",
+        "",
+        happens="refused",
+        why="the operator is not converted",
+        cure="dft-matmul fix-dims",
+        source=MEASURED,
+    ),
+    Rule(
+        "K7.grid",
+        "AffineGrid",
+        "",
+        happens="refused",
+        why="the operator is not converted",
+        cure="affine-grid-matmul",
+        source=MEASURED,
+    ),
+    Rule(
+        "K7.hardmax",
+        "Hardmax",
+        "",
+        happens="refused",
+        why="the operator is not converted",
+        cure="activation-forms",
         source=MEASURED,
     ),
     Rule(
@@ -191,11 +227,11 @@ RULES = (
     ),
     Rule(
         "K7.body",
-        "AffineGrid Mish Swish Hardmax Attention RotaryEmbedding",
+        "Mish Swish Attention RotaryEmbedding",
         "",
         happens="refused",
         why="the operator is not converted",
-        cure="function-bodies:operators=AffineGrid;Mish;Swish;Hardmax;Attention;RotaryEmbedding",
+        cure="function-bodies:operators=Mish;Swish;Attention;RotaryEmbedding",
         source=MEASURED,
     ),
     Rule(
@@ -279,7 +315,7 @@ RULES = (
         "to == 9 and 'float' in dtype(0)",
         happens="wrong",
         why="numbers are cut to integers before they become truth values: 0.5 is false",
-        cure="",
+        cure="cast-bool",
         source=MEASURED,
     ),
     Rule(
@@ -288,7 +324,7 @@ RULES = (
         "",
         happens="wrong",
         why="halves are not rounded to even",
-        cure="",
+        cure="rounding-forms:only=Round",
         source=MEASURED,
     ),
     Rule(
@@ -324,7 +360,7 @@ RULES = (
         "given('num_outputs') and shape(0)[axis] % num_outputs != 0",
         happens="wrong",
         why="num_outputs that does not divide the dim is split otherwise",
-        cure="",
+        cure="split-sizes",
         source=MEASURED,
     ),
     Rule(
@@ -333,7 +369,7 @@ RULES = (
         "rank(0) == 1 and rank(1) == 1",
         happens="crash",
         why="a product of two vectors ends the runtime",
-        cure="",
+        cure="matmul-forms",
         source=MEASURED,
     ),
     Rule(
@@ -342,7 +378,7 @@ RULES = (
         "has(2) and (beta != 1 or rank(2) == 2 and shape(2)[1] == 1 and out_shape()[1] != 1)",
         happens="wrong",
         why="beta is ignored, and C must be a row",
-        cure="",
+        cure="matmul-forms",
         source=MEASURED,
     ),
     Rule(
@@ -351,7 +387,7 @@ RULES = (
         "'int' in dtype(1)",
         happens="refused",
         why="an integer exponent is not converted",
-        cure="",
+        cure="pow-mul",
         source=MEASURED,
     ),
     Rule(
@@ -390,7 +426,7 @@ RULES = (
         "auto_pad == 'SAME_LOWER'",
         happens="wrong",
         why="SAME_LOWER pads as SAME_UPPER",
-        cure="explicit-attributes:only=Conv;ConvTranspose pool-lower",
+        cure="explicit-attributes:only=Conv pool-lower conv-transpose-pads",
         source=MEASURED,
     ),
     Rule(
@@ -399,7 +435,7 @@ RULES = (
         "given('output_shape')",
         happens="wrong",
         why="output_shape pads otherwise",
-        cure="explicit-attributes:only=ConvTranspose",
+        cure="conv-transpose-pads",
         source=MEASURED,
     ),
     Rule(
@@ -471,7 +507,7 @@ RULES = (
         "",
         happens="wrong",
         why="quantised tensors in the graph are refused, or rounded otherwise",
-        cure="",
+        cure="qdq-arithmetic",
         source=MEASURED,
     ),
     Rule(
@@ -480,7 +516,7 @@ RULES = (
         "block_size or dtype(0) in ('int4', 'uint4')",
         happens="crash",
         why="blocks and 4 bits end the converter",
-        cure="",
+        cure="qdq-arithmetic",
         source=MEASURED,
     ),
     Rule(

@@ -91,7 +91,7 @@ RULES = (
         "rank(0) == 5",
         happens="wrong",
         why="over 5 dims only the last two are resized",
-        cure="resize-matmul resize-matmul:all=true",
+        cure="resize-matmul:all=true",
         source=MEASURED,
     ),
     Rule(
@@ -100,7 +100,7 @@ RULES = (
         "mode == 'cubic'",
         happens="wrong",
         why="the names of opset 20 are not known: bicubic of opset 16 is",
-        cure="opset gridsample",
+        cure="opset:to=16",
         source=MEASURED,
     ),
     Rule(
@@ -123,14 +123,86 @@ RULES = (
     ),
     Rule(
         "N4",
-        "ArgMax ArgMin TopK NonZero NonMaxSuppression ScatterElements GatherND GatherElements CumSum DeformConv "
-        "Compress Tile Trilu EyeLike RoiAlign MaxRoiPool MaxUnpool Col2Im DFT STFT Det CastLike IsNaN IsInf "
-        "QuantizeLinear DynamicQuantizeLinear MatMulInteger SplitToSequence SequenceAt SequenceConstruct "
+        "ArgMax ArgMin TopK NonZero NonMaxSuppression ScatterElements GatherElements DeformConv "
+        "Compress Trilu RoiAlign MaxRoiPool MaxUnpool Col2Im STFT Det CastLike IsNaN IsInf "
+        "DynamicQuantizeLinear MatMulInteger SplitToSequence SequenceAt SequenceConstruct "
         "ConcatFromSequence",
         "",
         happens="refused",
         why=LEFT,
         cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.gathernd",
+        "GatherND",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="gather-slices",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.cumsum",
+        "CumSum",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="cumsum-matmul",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.tile",
+        "Tile",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="tile-concat",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.eye",
+        "EyeLike",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="cleanup:engine=own",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.dft",
+        "DFT",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="dft-matmul fix-dims",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.grid",
+        "AffineGrid",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="affine-grid-matmul",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.hardmax",
+        "Hardmax",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="activation-forms",
+        source=MEASURED,
+    ),
+    Rule(
+        "N4.quantize",
+        "QuantizeLinear",
+        "",
+        happens="refused",
+        why=LEFT,
+        cure="qdq-arithmetic",
         source=MEASURED,
     ),
     Rule(
@@ -166,7 +238,7 @@ RULES = (
         "",
         happens="refused",
         why=LEFT,
-        cure="unroll",
+        cure="cleanup:engine=own unroll",
         source=MEASURED,
     ),
     Rule(
@@ -198,11 +270,11 @@ RULES = (
     ),
     Rule(
         "N4.body",
-        "Hardmax Softsign ThresholdedRelu AffineGrid Attention RotaryEmbedding",
+        "Softsign ThresholdedRelu Attention RotaryEmbedding",
         "",
         happens="refused",
         why=LEFT,
-        cure="function-bodies:operators=Hardmax;Softsign;ThresholdedRelu;AffineGrid;Attention;RotaryEmbedding",
+        cure="function-bodies:operators=Softsign;ThresholdedRelu;Attention;RotaryEmbedding",
         source=MEASURED,
     ),
     Rule(
@@ -229,7 +301,7 @@ RULES = (
         ("not (is_const(0) and axis == 0) and rank(1) != 0 and size(1) != 1 and not of_shape(0) and not is_const(0)"),
         happens="wrong",
         why="a list of indices gives another shape; a table looked up along axis 0 is taken",
-        cure="",
+        cure="gather-slices",
         source=MEASURED,
     ),
     Rule(
@@ -238,7 +310,7 @@ RULES = (
         "used(1) or used(2)",
         happens="refused",
         why="the last state can't be taken; Y alone can",
-        cure="rnn-forms",
+        cure="rnn-forms:form=sequence",
         source=MEASURED,
     ),
     Rule(
@@ -247,7 +319,7 @@ RULES = (
         "is_output(0) or not readers(0) <= set(('Squeeze', 'Transpose', 'Slice'))",
         happens="refused",
         why="Y of 4 dims must go into Squeeze, or Transpose and Reshape, as torch writes it",
-        cure="rnn-forms",
+        cure="rnn-forms:form=sequence",
         source=MEASURED,
     ),
     Rule(
@@ -256,7 +328,7 @@ RULES = (
         "direction == 'reverse' or has(4)",
         happens="refused",
         why="direction reverse and sequence lengths are not taken",
-        cure="rnn-forms",
+        cure="rnn-forms:form=sequence",
         source=MEASURED,
     ),
     Rule(
@@ -283,7 +355,7 @@ RULES = (
         "has(5) and (is_const(5) or not fixed(0) and not of_shape(5))",
         happens="wrong",
         why="stored states, and states of a free batch, are not applied rightly",
-        cure="rnn-forms fix-dims",
+        cure="rnn-forms:form=sequence fix-dims",
         source=MEASURED,
     ),
     Rule(
@@ -391,7 +463,7 @@ RULES = (
         "size(1) != 1 and rank(1) == rank(0) or size(1) not in (1, shape(0)[1], None)",
         happens="wrong",
         why="slopes are by channel",
-        cure="",
+        cure="activation-forms",
         source=MEASURED,
     ),
     Rule(
@@ -409,7 +481,7 @@ RULES = (
         "(has(1) and not is_const(1)) or (has(2) and not is_const(2))",
         happens="refused",
         why="bounds must be stored",
-        cure="fix-dims",
+        cure="clip-minmax fix-dims",
         source=MEASURED,
     ),
     Rule(
@@ -439,7 +511,7 @@ RULES = (
         "ins > 2 and any(shape(i) != shape(0) for i in range(ins))",
         happens="wrong",
         why="of more than two operands none may be broadcast",
-        cure="",
+        cure="max-pairwise",
         source=MEASURED,
     ),
     Rule(
@@ -448,7 +520,7 @@ RULES = (
         "'int' in dtype(1)",
         happens="wrong",
         why="an integer exponent is read as the bits of a float",
-        cure="",
+        cure="pow-mul",
         source=MEASURED,
     ),
     Rule(
@@ -457,7 +529,7 @@ RULES = (
         "any(s != 1 for s in const(4))",
         happens="refused",
         why="steps other than 1 are not taken",
-        cure="space-depth-conv",
+        cure="space-depth-conv slice-matmul",
         source=MEASURED,
     ),
     Rule(
@@ -484,7 +556,7 @@ RULES = (
         "given('num_outputs') and shape(0)[axis] % num_outputs != 0",
         happens="wrong",
         why="num_outputs that does not divide the dim is split otherwise",
-        cure="",
+        cure="split-sizes",
         source=MEASURED,
     ),
     Rule(
@@ -521,7 +593,7 @@ RULES = (
         "auto_pad == 'SAME_LOWER'",
         happens="refused",
         why="SAME_LOWER is not taken, or pads as SAME_UPPER",
-        cure="explicit-attributes:only=Conv;ConvTranspose pool-lower",
+        cure="explicit-attributes:only=Conv pool-lower conv-transpose-pads",
         source=MEASURED,
     ),
     Rule(
@@ -530,7 +602,7 @@ RULES = (
         "auto_pad == 'SAME_UPPER'",
         happens="refused",
         why="auto_pad is not taken",
-        cure="explicit-attributes:only=ConvTranspose",
+        cure="conv-transpose-pads",
         source=MEASURED,
     ),
     Rule(
@@ -539,7 +611,7 @@ RULES = (
         "given('output_shape')",
         happens="wrong",
         why="output_shape pads otherwise",
-        cure="explicit-attributes:only=ConvTranspose",
+        cure="conv-transpose-pads",
         source=MEASURED,
     ),
     Rule(
@@ -548,7 +620,7 @@ RULES = (
         "pads[: len(pads) // 2] != pads[len(pads) // 2 :]",
         happens="refused",
         why="pads must be alike at both ends",
-        cure="",
+        cure="conv-transpose-pads",
         source=MEASURED,
     ),
     Rule(
@@ -602,7 +674,7 @@ RULES = (
         "to in (2, 3, 4, 5, 6, 7, 9, 11, 12, 13) and not of_shape(0) and not is_const(0)",
         happens="refused",
         why="tensors are float32: other types are not cast to",
-        cure="",
+        cure="cast-bool:form=arithmetic",
         source=MEASURED,
     ),
     Rule(
@@ -647,7 +719,7 @@ RULES = (
         "has(2)",
         happens="crash",
         why="the input training_mode ends pnnx",
-        cure="cleanup",
+        cure="dropout-identity",
         source=MEASURED,
     ),
     Rule(
