@@ -70,6 +70,7 @@ def main() -> int:
     parser.add_argument("--backend", choices=BACKENDS, action="append")
     parser.add_argument("--case", action="append", help="these cases only")
     parser.add_argument("--failing", action="store_true", help="only pairs that fail as they are")
+    parser.add_argument("--working", action="store_true", help="only pairs that work as they are")
     parser.add_argument("--times", type=int, default=3, help="how often each is run")
     parser.add_argument("--verify", default="full", help="as of `surgery apply`; none is for a quick look")
     parser.add_argument("--as-is", action="store_true", help="measure the cases as they are anew, too")
@@ -91,6 +92,8 @@ def main() -> int:
                     if arguments.case and entry["case"] not in arguments.case:
                         continue
                     if arguments.failing and entry[backend] == "ok":
+                        continue
+                    if arguments.working and entry[backend] != "ok":
                         continue
                     row = examine(cases, entry["case"], backend, entry[backend], ask, arguments)
                     rows.append(row)
