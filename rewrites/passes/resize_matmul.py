@@ -99,7 +99,9 @@ def kept_aspect(policy, axes, sizes, x):
     lengths = [x.shape[axis] for axis in axes]
     if len(x.shape) != 4 or sorted(axes) != [2, 3] or sizes is None or not all(isinstance(n, int) for n in lengths):
         return "the scale follows from axes that are free, or others than rows and columns"
-    scale = (min if policy == "not_larger" else max)(np.float32(s) / np.float32(n) for s, n in zip(sizes, lengths, strict=True))
+    scale = (min if policy == "not_larger" else max)(
+        np.float32(s) / np.float32(n) for s, n in zip(sizes, lengths, strict=True)
+    )
     told = dict(zip(axes, sizes.tolist(), strict=True))
     asked = [told[2], told[3], policy]
     return {axis: (math.floor(n * scale + 0.5), ("aspect", axis, asked)) for axis, n in zip(axes, lengths, strict=True)}

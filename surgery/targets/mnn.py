@@ -186,7 +186,7 @@ RULES = (
         "",
         happens="refused",
         why="the operator is not converted; of constants it need not be",
-        cure="cleanup:engine=own",
+        cure="constant-tables",
         source=MEASURED,
     ),
     Rule(
@@ -231,7 +231,7 @@ RULES = (
         "",
         happens="refused",
         why="the operator is not converted",
-        cure="function-bodies:operators=Mish;Swish;Attention;RotaryEmbedding",
+        cure="attention-forms function-bodies:operators=Mish;Swish;Attention;RotaryEmbedding",
         source=MEASURED,
     ),
     Rule(
@@ -517,6 +517,15 @@ RULES = (
         happens="crash",
         why="blocks and 4 bits end the converter",
         cure="qdq-arithmetic",
+        source=MEASURED,
+    ),
+    Rule(
+        "K20.computed",
+        "Split",
+        "has(1) and not is_const(1)",
+        happens="wrong",
+        why="sizes that are computed are read before they are known",
+        cure="cleanup:engine=own fix-dims",
         source=MEASURED,
     ),
     Rule(

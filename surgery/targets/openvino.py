@@ -141,7 +141,7 @@ RULES = (
         "",
         happens="refused",
         why="the operator is not converted; of constants it need not be",
-        cure="cleanup:engine=own",
+        cure="constant-tables",
         source=MEASURED,
     ),
     Rule(
