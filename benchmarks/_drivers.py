@@ -219,7 +219,6 @@ def serve(backend: str) -> None:
     if backend == "openvino":
         import openvino as _ov  # noqa: F401
     elif backend == "mnn":
-        import MNN.expr
         import MNN.nn as _nn  # noqa: F401
     else:
         import ncnn as _ncnn  # noqa: F401

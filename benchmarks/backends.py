@@ -214,9 +214,8 @@ def document(rows: list[Row]) -> str:
         bad = sum(n for (fails, _), n in counts.items() if fails)
         good = sum(n for (fails, _), n in counts.items() if not fails)
         cured, refused = counts[True, "cured"], counts[True, "refused beforehand"]
-        lines.append(
-            f"| {backend} | {bad} | {cured} | {refused} | {bad - cured - refused} | {good} | {counts[False, 'worked']} |"
-        )
+        missed, still = bad - cured - refused, counts[False, "worked"]
+        lines.append(f"| {backend} | {bad} | {cured} | {refused} | {missed} | {good} | {still} |")
     lines += [
         "",
         "Every pair that fails as it is:",

@@ -11,6 +11,8 @@ Numbers: constants are computed by ONNX Runtime, with the kernels that would com
 Refuses: nothing. A place is left whose size is not known, or above ``limit`` elements.
 """
 
+import math
+
 import numpy as np
 
 from surgery import Exact, Pass
@@ -24,9 +26,9 @@ class ConstantTables(Pass):
     limit: int = 1 << 20  # elements of a table
 
     def rewrite(self, op, node):
-        if node.shape is not None and all(isinstance(d, int) for d in node.shape):
-            if np.prod(node.shape) > self.limit:
-                return op.skip(f"it has {np.prod(node.shape)} elements")
+        known = node.shape is not None and all(isinstance(d, int) for d in node.shape)
+        if known and math.prod(node.shape) > self.limit:
+            return op.skip(f"it has {math.prod(node.shape)} elements")
         if node.op_type == "EyeLike":
             shape, dtype = node.inputs[0].shape, node.dtype
             if shape is None or dtype is None or not all(isinstance(d, int) for d in shape):

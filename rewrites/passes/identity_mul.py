@@ -16,7 +16,10 @@ class IdentityMul(Pass):
 
     def rewrite(self, op, node):
         x = node.inputs[0]
-        if not (x.ir.is_graph_input() and node.ir.outputs[0].is_graph_output()):
+        origin = x.ir
+        while (maker := origin.producer()) is not None and maker.op_type == "Identity" and not maker.domain:
+            origin = maker.inputs[0]
+        if not (origin.is_graph_input() and node.ir.outputs[0].is_graph_output()):
             return op.skip("it does not join an input to an output")
         if x.dtype is None or x.dtype.kind not in "fiu":
             return op.skip(f"{x.name!r} is of type {x.dtype or 'unknown'}")

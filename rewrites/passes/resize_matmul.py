@@ -166,7 +166,8 @@ def along(op, x, dims, axis, matrix):
     if ahead.count(-1) > 1:
         return None
     if axis == rank - 1:
-        flat = op.MatMul(op.Reshape(x, [-1, dims[axis]]), np.ascontiguousarray(matrix.T))
+        rows = op.Reshape(x, [-1, dims[axis - 1] if isinstance(dims[axis - 1], int) else 1, dims[axis]])
+        flat = op.MatMul(rows, np.ascontiguousarray(matrix.T))
     else:
         flat = op.MatMul(matrix, op.Reshape(x, [-1, dims[axis], math.prod(behind)]))
     return op.Reshape(flat, [*ahead, len(matrix), *behind])

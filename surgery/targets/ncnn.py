@@ -741,6 +741,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N26.empty",
+        "input",
+        "0 in shape",
+        happens="refused",
+        why="a tensor without elements can't be handed over",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N26.output",
         "output",
         "dtype != 'float32'",
