@@ -65,7 +65,8 @@ def mnn(path: str, cases: list[Case], names: list[str], outputs: list[str]) -> l
     for feeds in cases:
         # The arrays must outlive the run.
         arrays = [np.ascontiguousarray(feeds[name]) for name in names]
-        arrays = [a if a.dtype.kind == "f" or a.dtype == np.uint8 else a.astype(np.int32) for a in arrays]
+        arrays = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in arrays]
+        arrays = [a if a.dtype in (np.float32, np.uint8) else a.astype(np.int32) for a in arrays]
         kinds = {"f": expr.float, "i": expr.int, "u": expr.uint8}
         fed = [expr.const(a, list(a.shape), expr.NCHW, kinds[a.dtype.kind]) for a in arrays]
         found = net.forward(fed)

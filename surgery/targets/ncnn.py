@@ -705,6 +705,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N24.gemm",
+        "Gemm",
+        "not has(2) and maker(0) in ('Flatten', 'Reshape', 'Squeeze')",
+        happens="wrong",
+        why="without C the axes that were flattened, where they are 1, come back",
+        cure="matmul-forms:bare=true",
+        source=MEASURED,
+    ),
+    Rule(
         "N24",
         "Flatten",
         "free(0, 0)",
