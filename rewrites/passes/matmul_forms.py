@@ -5,7 +5,8 @@
 
 A Gemm is taken whose beta is not 1, or whose C is no row; with ``bare=true`` also one without C.
 
-Why: MNN 3.6.1 ignores beta, adds a column as a row, and its runtime dies of a product of two vectors; ncnn is wrong about a Gemm without C of what was an image of one pixel, a classifier's head.
+Why: MNN 3.6.1 ignores beta, adds a column as a row, and its runtime dies of a product of two vectors;
+ncnn is wrong about a Gemm without C of what was an image of one pixel, a classifier's head.
 Numbers: the same products; a constant C is multiplied by beta beforehand.
 Refuses: nothing. A plain product is left, and a place where a rank is unknown.
 """

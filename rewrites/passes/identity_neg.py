@@ -1,16 +1,16 @@
-"""Put an operator between an input and an output of the model that are the same.
+"""Put operators between an input and an output of the model that are the same.
 
-    input ── Identity ── output     =>     input ── Mul(1) ── output
+    input ── Identity ── output     =>     input ── Neg ── Neg ── output
 
-Why: pnnx dies of a model whose output is its input, and others drop the output.
-Numbers: a number times 1 is that number (IEEE 754).
+Why: pnnx dies of a model whose output is its input; it takes a product with 1 away, but not this.
+Numbers: the sign is turned twice (IEEE 754, negate).
 Refuses: nothing. An Identity elsewhere is left, and one whose elements are no numbers.
 """
 
 from surgery import Exact, Pass
 
 
-class IdentityMul(Pass):
+class IdentityNeg(Pass):
     operator = "Identity"
     contract = Exact()
 
@@ -21,6 +21,6 @@ class IdentityMul(Pass):
             origin = maker.inputs[0]
         if not (origin.is_graph_input() and node.ir.outputs[0].is_graph_output()):
             return op.skip("it does not join an input to an output")
-        if x.dtype is None or x.dtype.kind not in "fiu":
+        if x.dtype is None or x.dtype.kind not in "fi":
             return op.skip(f"{x.name!r} is of type {x.dtype or 'unknown'}")
-        return op.Mul(x, 1)
+        return op.Neg(op.Neg(x))
