@@ -28,8 +28,9 @@ class ActivationForms(Pass):
 
 def prelu(op, node, x):
     """Both sides of zero by themselves."""
-    slope = node.inputs[1]
-    if slope.shape is None or all(d == 1 for d in (*slope.shape[:-3], *slope.shape[-2:])):
+    slope, rank = node.inputs[1], len(x.shape)
+    others = [d for axis, d in enumerate(slope.shape or (), rank - len(slope.shape or ())) if axis != 1]
+    if slope.shape is None or all(d == 1 for d in others):
         return op.skip("its slopes are by channel")
     return op.Sub(op.Relu(x), op.Mul(slope, op.Relu(op.Neg(x))))
 

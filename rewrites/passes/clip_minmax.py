@@ -4,7 +4,7 @@
                                                    high ── Min ── y
 
 Why: ncnn takes constant bounds only.
-Numbers: the same comparisons (ONNX operator specification, Clip-13).
+Numbers: the same comparisons (ONNX operator specification, Clip-13); of a bound that is NaN nothing is promised.
 Refuses: nothing. A place with constant bounds is left.
 """
 
@@ -14,6 +14,7 @@ from surgery import Exact, Pass
 class ClipMinmax(Pass):
     operator = "Clip"
     contract = Exact()
+    domain = {"input": (-1e30, 1e30), "min": (-1e30, 1e30), "max": (-1e30, 1e30)}
 
     def rewrite(self, op, node):
         x, low, high = [*node.inputs, None, None][:3]
