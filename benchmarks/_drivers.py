@@ -35,7 +35,7 @@ class Rejected(Exception):
 
 def openvino(path: str, cases: list[Case], names: list[str], outputs: list[str]) -> list[list[np.ndarray]]:
     """OpenVINO's CPU plugin, in float32."""
-    import openvino as ov
+    import openvino as ov  # type: ignore[import-not-found]
 
     try:
         core = ov.Core()
@@ -123,8 +123,8 @@ def ncnn(path: str, cases: list[Case], names: list[str], outputs: list[str]) -> 
             raise Rejected("ncnn does not load it: a layer that it lacks")
         for feeds in cases:
             here = []
-            fed = {f"in{i}": feeds[name] for i, name in enumerate(names)}
-            fed = {k: _Tensor(v.astype(np.int32) if v.dtype == np.int64 else v) for k, v in fed.items()}
+            arrays = [feeds[name].astype(np.int32) if feeds[name].dtype == np.int64 else feeds[name] for name in names]
+            fed = {f"in{i}": _Tensor(array) for i, array in enumerate(arrays)}
             with net.create_extractor() as ex:
                 for blob, call in given:
                     if ex.input(blob, eval(call, {"ncnn": runtime, **fed})):
@@ -195,17 +195,17 @@ def forked(work: Callable[[], tuple[str, str]]) -> tuple[str, str]:
             os.write(writer, json.dumps(told).encode())
         os._exit(0)
     os.close(writer)
-    told = b""
+    reply = b""
     try:
         if select.select([reader], [], [], SECONDS)[0]:
-            told = os.read(reader, 1 << 16)
+            reply = os.read(reader, 1 << 16)
         else:
             os.kill(pid, signal.SIGKILL)
     finally:
         os.close(reader)
     _, status = os.waitpid(pid, 0)
-    if told:
-        verdict, why = json.loads(told)
+    if reply:
+        verdict, why = json.loads(reply)
         return verdict, why
     sign = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     return ("hung", "") if sign == signal.SIGKILL else ("crashed", f"signal {sign}")
@@ -240,7 +240,9 @@ def serve(backend: str) -> None:
 def served(backend: str) -> Iterator[Callable[[Path, Path], tuple[str, str]]]:
     """A function that judges a model with the feeds of a file, by a process of its own."""
     command = [sys.executable, "-m", "benchmarks._drivers", backend]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # Threads that wait for one another in a circle take a loaded machine for themselves.
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=alone)
     assert process.stdin is not None and process.stdout is not None
 
     def ask(model: Path, feeds: Path) -> tuple[str, str]:

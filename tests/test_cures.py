@@ -741,7 +741,8 @@ CURED = [
     (
         "scatter-matmul",
         18,
-        'g (float[4,5] x, float[3,5] u) => (float[4,5] y) <int64[3,1] i={0,2,0}> {y=ScatterND<reduction="max">(x,i,u) }',
+        "g (float[4,5] x, float[3,5] u) => (float[4,5] y) <int64[3,1] i={0,2,0}> { "
+        'y=ScatterND<reduction="max">(x,i,u) }',
     ),
     (
         "resize-matmul",

@@ -33,7 +33,7 @@ class ConstantTables(Pass):
             shape, dtype = node.inputs[0].shape, node.dtype
             if shape is None or dtype is None or not all(isinstance(d, int) for d in shape):
                 return op.skip("its size is not known")
-            return op.constant(np.eye(*shape, k=node.attr("k")).astype(dtype))
+            return op.constant(np.eye(shape[0], shape[1], k=node.attr("k")).astype(dtype))
         if any(value is not None and value.constant is None for value in node.inputs):
             return op.skip("its size is not known")
         attributes = {name: node.attr(name) for name in node.ir.attributes}

@@ -31,7 +31,7 @@ FLOATS = 1e30
 class RnnForms(Pass):
     operator = ("LSTM", "GRU", "RNN")
     contract = Close(rtol=1e-5, atol=1e-6)
-    domain = {name: (-FLOATS, FLOATS) for name in ("X", "W", "R", "B", "initial_h", "initial_c")}
+    domain = dict.fromkeys(("X", "W", "R", "B", "initial_h", "initial_c"), (-FLOATS, FLOATS))
 
     form: Literal["plain", "sequence"] = "plain"  # how Y is read
 

@@ -51,7 +51,8 @@ class ScatterMatmul(Pass):
 
 def turns(flat):
     """Positions of the updates, so that in one turn no row is written twice."""
-    seen, found = {}, []
+    seen: dict[int, int] = {}
+    found: list[list[int]] = []
     for position, row in enumerate(flat.tolist()):
         turn = seen[row] = seen.get(row, -1) + 1
         found += [[]] if turn == len(found) else []
