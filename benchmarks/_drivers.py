@@ -8,7 +8,7 @@ outputs ``NAME.k``. The fork is what dies where the backend does.
 from __future__ import annotations
 
 import contextlib
-import glob
+import importlib.util
 import json
 import os
 import re
@@ -93,7 +93,6 @@ class _Tensor:
 def ncnn(path: str, cases: list[Case], names: list[str], outputs: list[str]) -> list[list[np.ndarray]]:
     """pnnx, whose exit status means nothing, then ncnn; how tensors are handed over is read out of pnnx's sample."""
     import ncnn as runtime  # type: ignore[import-not-found]
-    import pnnx  # type: ignore[import-not-found]
 
     kinds = {"float32": "f32", "float64": "f64", "float16": "f16", "int64": "i64", "int32": "i32", "uint8": "u8"}
     shapes = []
@@ -102,7 +101,9 @@ def ncnn(path: str, cases: list[Case], names: list[str], outputs: list[str]) -> 
             raise Rejected("inputs of this type are not taken")
         parts = (f"[{','.join(map(str, feeds[n].shape))}]{kinds[feeds[n].dtype.name]}" for n in names)
         shapes.append(",".join(parts))
-    tool = glob.glob(str(Path(pnnx.__file__).parent / "pnnx"))[0]
+    spec = importlib.util.find_spec("pnnx")  # to import it would import torch
+    assert spec is not None and spec.origin is not None
+    tool = str(Path(spec.origin).parent / "pnnx")
     command = [tool, path, f"inputshape={shapes[0]}", *(f"inputshape2={s}" for s in shapes[1:2]), "fp16=0"]
     done = subprocess.run(command, cwd=Path(path).parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     if done.returncode < 0:
