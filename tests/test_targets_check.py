@@ -159,7 +159,7 @@ GRID = 'g (float[1,3,8,10] x, float[1,6,7,2] g) => (float[1,3,6,7] y) { y = Grid
         ("openvino", "V1", "g (float[1,3,8,10] x) => (y) { y = Softmax<axis=1>(x) }", 11),
         ("openvino", "V7", "g (float[2,5,6] x) => (y) { y = ReduceL1<axes=[1]>(x) }", 17),
         ("mnn", "K10", "g (float[2,5,6] x) => (y) <int64[1] a = {1}> { y = ReduceL1(x, a) }", 18),
-        ("ncnn", "N4", "g (float[2,5] x) => (y) { y = EyeLike(x) }", 17),
+        ("ncnn", "N4.eye", "g (float[2,5] x) => (y) { y = EyeLike(x) }", 17),
         ("ncnn", "N26.output", "g (float[2,5] x) => (int64[2,1] y) { y = ArgMax<axis=1>(x) }", 17),
         ("mnn", "K14", "g (bool[2,3] c, float[2,3] a, float[1,3] b) => (y) { y = Where(c, a, b) }", 17),
         ("atc", "A24", "g (float[2] x) => (y) <float big = {1e9}> { y = Sub(x, big) }", 17),

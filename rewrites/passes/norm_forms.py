@@ -106,10 +106,9 @@ def lp_norm(op, node, x):
     if p == 1:
         norm = op.ReduceSum(op.Abs(x), [axis], keepdims=1)
     else:
-        norm = op.Sqrt(op.ReduceSum(op.Mul(x, x), [axis], keepdims=1))
-    # Where the norm is zero, so is the result.
-    least = float(np.finfo(x.dtype).smallest_subnormal)
-    return op.Div(op.Mul(x, op.Sign(norm)), op.Max(norm, least))
+        norm = op.ReduceL2(x, [axis], keepdims=1)
+    # Where the norm is zero, so is the result: what is divided is zero, too.
+    return op.Div(x, op.Add(norm, op.Sub(1.0, op.Sign(norm))))
 
 
 def mean_variance(op, node, x):

@@ -4,7 +4,8 @@
                                                u ── MatMul(place, ·) ── Add ── y
 
 ``keep`` is 0 where something is written, else 1; ``place`` holds a 1 for each row that is written. With
-``reduction=add`` nothing is taken away first.
+``reduction=add`` nothing is taken away first; ``mul``, ``max`` and ``min`` combine x with what is placed, which is 1,
+or the lowest or highest number, where nothing is written. Rows that are written twice take turns.
 
 Why: MNN 3.6.1 writes the first element of a row only and ignores ``reduction``; ncnn and RKNN lack the operator.
 Numbers: each result is one element times 1, plus zeros: equal for finite values. An infinity that is
@@ -31,8 +32,6 @@ class ScatterMatmul(Pass):
             return op.skip("its indices are not constant")
         if x.dtype is None or x.dtype.kind != "f":
             return op.skip(f"{x.name!r} is of type {x.dtype or 'unknown'}")
-        if reduction not in ("none", "add"):
-            return op.skip(f"its reduction is {reduction}")
         depth = indices.shape[-1]
         if x.shape is None or not all(isinstance(dim, int) for dim in x.shape):
             return op.skip(f"lengths of {x.name!r} are free")
@@ -41,10 +40,34 @@ class ScatterMatmul(Pass):
         flat = np.ravel_multi_index(tuple((indices.reshape(-1, depth) % counted).T), x.shape[:depth])
         if reduction == "none" and len(set(flat)) < len(flat):
             return op.skip("it writes one row twice")
-        place = (np.arange(rows)[:, None] == flat).astype(x.dtype)
-        keep = np.ones((rows, 1), x.dtype) if reduction == "add" else 1 - place.sum(1, keepdims=True)
-        written = op.MatMul(place, op.Reshape(updates, [len(flat), rest]))
-        kept = op.Reshape(x, [rows, rest])
-        if reduction == "none":
-            kept = op.Mul(kept, keep.astype(x.dtype))
-        return op.Reshape(op.Add(kept, written), list(x.shape))
+        kept, written = op.Reshape(x, [rows, rest]), op.Reshape(updates, [len(flat), rest])
+        for turn in turns(flat) if reduction not in ("none", "add") else [np.arange(len(flat))]:
+            place = np.zeros((rows, len(flat)), x.dtype)
+            place[flat[turn], turn] = 1
+            keep = (1 - place.sum(1, keepdims=True)).astype(x.dtype)
+            kept = combined(op, reduction, kept, op.MatMul(place, written), keep)
+        return op.Reshape(kept, list(x.shape))
+
+
+def turns(flat):
+    """Positions of the updates, so that in one turn no row is written twice."""
+    seen: dict[int, int] = {}
+    found: list[list[int]] = []
+    for position, row in enumerate(flat.tolist()):
+        turn = seen[row] = seen.get(row, -1) + 1
+        found += [[]] if turn == len(found) else []
+        found[turn].append(position)
+    return [np.array(turn) for turn in found]
+
+
+def combined(op, reduction, x, placed, keep):
+    """`x` with what is placed; `keep` is 1 where nothing is."""
+    if reduction == "add":
+        return op.Add(x, placed)
+    if reduction == "none":
+        return op.Add(op.Mul(x, keep), placed)
+    if reduction == "mul":
+        return op.Mul(x, op.Add(placed, keep))
+    bounds = np.finfo(x.dtype)
+    idle = bounds.min if reduction == "max" else bounds.max
+    return getattr(op, reduction.capitalize())(x, op.Add(placed, keep * idle))

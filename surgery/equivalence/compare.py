@@ -205,7 +205,7 @@ def slices(before: Any, after: Any, rule: Rule, share: float = 1.0) -> set[tuple
         share: of what is allowed.
     """
     a, b = before, after
-    if not isinstance(a, np.ndarray) or a.dtype.kind != "f" or a.shape != np.shape(b) or not rule.scale:
+    if not isinstance(a, np.ndarray) or not a.ndim or a.dtype.kind != "f" or a.shape != np.shape(b) or not rule.scale:
         return set()
     if np.array_equal(a, b):
         return set()

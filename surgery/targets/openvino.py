@@ -128,11 +128,20 @@ RULES = (
     ),
     Rule(
         "V11",
-        "MaxUnpool Det MelWeightMatrix",
+        "MaxUnpool Det",
         "",
         happens="refused",
         why="the operator is not converted",
         cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "V11.constant",
+        "MelWeightMatrix",
+        "",
+        happens="refused",
+        why="the operator is not converted; of constants it need not be",
+        cure="constant-tables",
         source=MEASURED,
     ),
     Rule(

@@ -1,0 +1,49 @@
+"""Spell the seldom forms of products by the common one.
+
+    a, b, c ── Gemm(alpha, beta, transA, transB) ── y    =>    Transpose, MatMul, Mul, Add
+    a [n], b [n] ── MatMul ── y []                       =>    a, b ── Mul ── ReduceSum ── y
+
+A Gemm is taken whose beta is not 1, or whose C is no row; with ``bare=true`` also one without C.
+
+Why: MNN 3.6.1 ignores beta, adds a column as a row, and its runtime dies of a product of two vectors;
+ncnn is wrong about a Gemm without C of what was an image of one pixel, a classifier's head.
+Numbers: the same products; a constant C is multiplied by beta beforehand.
+Refuses: nothing. A plain product is left, and a place where a rank is unknown.
+"""
+
+from surgery import Close, Pass
+
+
+class MatmulForms(Pass):
+    operator = ("Gemm", "MatMul")
+    contract = Close(rtol=1e-5, atol=1e-6)
+    domain = {"A": (-1e15, 1e15), "B": (-1e15, 1e15)}
+    bare: bool = False  # also a Gemm without C
+
+    def rewrite(self, op, node):
+        a, b = node.inputs[:2]
+        if a.shape is None or b.shape is None:
+            return op.skip("a rank is unknown")
+        if a.dtype is None or a.dtype.kind != "f":
+            return op.skip(f"{a.name!r} is of type {a.dtype or 'unknown'}")
+        if node.op_type == "MatMul":
+            if len(a.shape) != 1 or len(b.shape) != 1:
+                return op.skip("it is no product of two vectors")
+            return op.ReduceSum(op.Mul(a, b), [0], keepdims=0)
+        c = node.inputs[2] if len(node.inputs) > 2 else None
+        alpha, beta = node.attr("alpha"), node.attr("beta")
+        if c is None and not self.bare:
+            return op.skip("its form is plain")
+        if c is not None and (c.shape is None or (beta == 1 and not column(c, node))):
+            return op.skip("its form is plain")
+        a = op.Transpose(a, perm=[1, 0]) if node.attr("transA") else a
+        b = op.Transpose(b, perm=[1, 0]) if node.attr("transB") else b
+        y = op.MatMul(a, b)
+        y = y if alpha == 1 else op.Mul(y, float(alpha))
+        return y if c is None else op.Add(y, c if beta == 1 else op.Mul(c, float(beta)))
+
+
+def column(c, node):
+    """Whether C has an element for every row, and one only."""
+    width = None if node.shape is None else node.shape[-1]
+    return len(c.shape) == 2 and c.shape[1] == 1 and width != 1

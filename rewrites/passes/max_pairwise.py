@@ -1,0 +1,28 @@
+"""Take Max, Min, Sum and Mean of several tensors two at a time.
+
+    a, b, c ── Max ── y     =>     a, b ── Max ──┐
+                                            c ── Max ── y
+
+Why: ncnn broadcasts none of more than two operands, and says nothing; several compilers take two only.
+Numbers: a maximum is the same in any order; sums are taken from the left, as before.
+Refuses: nothing. A place with two operands or one is left.
+"""
+
+from surgery import Close, Pass
+
+PAIRED = {"Max": "Max", "Min": "Min", "Sum": "Add", "Mean": "Add"}
+
+
+class MaxPairwise(Pass):
+    operator = tuple(PAIRED)
+    contract = Close(rtol=1e-6, atol=1e-7)
+
+    def rewrite(self, op, node):
+        first, *rest = node.inputs
+        if len(rest) < 2 or any(value is None for value in node.inputs):
+            return op.skip("it has two operands or one")
+        if op.opset < 8:
+            return op.skip("below opset 8 nothing is broadcast")
+        for value in rest:
+            first = getattr(op, PAIRED[node.op_type])(first, value)
+        return op.Mul(first, 1 / len(node.inputs)) if node.op_type == "Mean" else first
