@@ -3,6 +3,7 @@
 import onnx
 import pytest
 
+import surgery
 from surgery import Pass
 from surgery.equivalence.runner import Verifier, verify
 from surgery.errors import BadInput
@@ -65,6 +66,50 @@ def test_outputs_that_are_new_are_tensors_before(tmp_path):
     assert result.verdict == "equal" and [o.name for o in result.outputs] == ["b"]
     assert compare(tmp_path, cut, []).verdict == "different"
     assert compare(tmp_path, cut.replace("Exp(a)", "Exp(x)"), ["outputs"]).verdict == "different"
+
+
+def test_an_output_that_is_no_tensor_before_is_a_difference(tmp_path):
+    after = NET.replace("float[n,3] y, float[n,3] z", "float[n,3] q").replace("y = Neg(b) z = Abs(a)", "q = Neg(b)")
+    result = compare(tmp_path, after, ["outputs"])
+    assert result.verdict == "different"
+    assert any("'q' is new, and there is no such tensor before" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    "passes",
+    [
+        ["rename:tensors=y=z;z=y"],
+        ["rename:tensors=x=unused;unused=x"],
+        ["cut:outputs=a", "rename:tensors=a=logits"],
+        ["cut:outputs=b", "rename:tensors=x=image"],
+        ["rename:tensors=b=inner", "cut:outputs=inner"],
+        ["rename:tensors=b=inner", "cut:outputs=inner;z", "rename:tensors=z=inner;inner=z"],
+        ["cut:outputs=b;z", "cast-io:outputs=*=float16"],
+        ["cut:outputs=b;y", "cast-io:outputs=b=float16", "rename:tensors=y=b;b=y", "fix-dims:dims=n=2"],
+    ],
+    ids=" ".join,
+)
+def test_names_are_followed_through_several_passes(tmp_path, passes):
+    path = save(tmp_path, "a.onnx", NET)
+    result = surgery.apply(path, passes)
+    assert result.report.verdict == "equal", str(result.report.verify)
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("y", "z"), ("z", "y"), ("logits", "a")])
+def test_a_fault_under_another_name_is_caught(tmp_path, name, wrong):
+    class Fault(Pass):
+        interface = ("names", "outputs")
+
+        def apply(self, model):
+            given = {v.name: v for node in model.graph for v in node.outputs}
+            given[wrong].name, given[name if name in given else "b"].name = "p", "q"
+            given[wrong].name = name
+            model.graph.outputs[:] = [given[wrong]]
+            first = next(iter(model.graph))
+            first.replace_input_with(1, first.inputs[0])  # a = x * x
+            return 1
+
+    assert surgery.apply(save(tmp_path, "a.onnx", NET), [Fault()]).report.verdict == "different"
 
 
 def test_dtypes_are_cast_for_the_comparison(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -271,6 +271,7 @@ class Examiner:
         promise: Promise | None = None,
         least: tuple[float, float] = (0.0, 0.0),
         interface: frozenset[str] | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> Verification:
         """Run the model `path` on what the model before ran on, and judge; with a `promise`, its sites too.
 
@@ -288,7 +289,7 @@ class Examiner:
         result = Verification(mode=mode if self.subject else "reference")
         if self.subject is None:
             self.stored = [case for case in self._user_cases(after) if case.stored]
-        pairs = pair(self.subject or after, after, self.settings.match, interface)
+        pairs = pair(self.subject or after, after, self.settings.match, interface, names)
         result.notes += pairs.notes
         try:
             session = Session(after, extras(after)) if self.settings.whole else None
