@@ -444,7 +444,7 @@ class Examiner:
         result.notes += [f"{name!r} {fault}" for name, fault in pairs.faults.items()]
         late = any(error.timed_out for _, error in failures)
         refused = [error for _, error in failures if not error.timed_out]
-        if (changes or pairs.bound) and pairs.narrower and result.probes:  # it was to take less
+        if pairs.bound and pairs.narrower and result.probes:  # it was to take less
             refused = []
             result.notes.append("compared at the dims that the model after fixes")
         for case, error in failures[:3] if refused or late else []:

@@ -167,9 +167,7 @@ def _partners(
     return [(ours[a], theirs[b]) for a, b in couples.items()]
 
 
-def _inner(
-    before: Subject, after: Subject, pairs: Pairs, allowed: AbstractSet[str], names: Mapping[str, str]
-) -> None:
+def _inner(before: Subject, after: Subject, pairs: Pairs, allowed: AbstractSet[str], names: Mapping[str, str]) -> None:
     """Pair outputs that are new with tensors of their names."""
     known = {port.name for _, port in pairs.outputs}
     made = {name for node in before.proto.graph.node for name in node.output}
