@@ -40,6 +40,15 @@ def test_what_fails_is_written_down(shell: Shell) -> None:
     assert (shell.folder / "repro" / "y" / "show.py").exists()
 
 
+@pytest.mark.parametrize("option", ["--report", "--show", "--repro"])
+def test_a_file_that_is_something_else_stays(shell: Shell, option: str) -> None:
+    other = shell.model(TWO.replace("0.9", "0.95"), "b.onnx")
+    content = other.read_bytes()
+    done = shell.run("verify", "two.onnx", "b.onnx", option, "b.onnx")
+    assert (done.status, other.read_bytes()) == (2, content)
+    assert "b.onnx" in done.err
+
+
 def test_unverified(shell: Shell) -> None:
     shell.model(UNKNOWN, "a.onnx")
     shell.model(UNKNOWN.replace("Whirl", "Swirl"), "b.onnx")
