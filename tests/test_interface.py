@@ -141,3 +141,43 @@ def test_another_order_is_asked_about(tmp_path):
     assert result.verdict == "equal" and any("another order" in note for note in result.notes)
     assert verify(first, second, match="position").verdict == "different"
     assert compare(tmp_path, swapped, []).verdict == "different"
+
+
+ROWS = """<ir_version: 8, opset_import: ["": 17]>
+net (%s) => (%s)
+<int64[1] i = {0}, int64[1] j = {1}, int64[3] t = {1, 3, 8}, float[4, 2] w = {1, 2, 3, 4, 5, 6, 7, 8}> { %s }"""
+FIRST = "r = Slice (x, i, j, i) s = Shape (x) x0 = Expand (r, s) "  # the first row, for all
+
+
+@pytest.mark.parametrize(
+    ("kind", "result", "nodes"),
+    [
+        ("int64[%s, 3] x", "float[%s, 3, 2] y", "y = Gather (w, x)"),
+        ("float[%s, 4] x", "float[%s, 4] y", "a = Mul (x, x) b = ReduceSum (a, j) y = Div (a, b)"),
+    ],
+    ids=["whole numbers", "scale does not matter"],
+)
+def test_rows_of_a_freed_batch_are_unlike(tmp_path, kind, result, nodes):
+    before = ROWS % (kind % 1, result % 1, nodes)
+    after = ROWS % (kind % "N", result % "N", nodes)
+    wrong = ROWS % (kind % "N", result % "N", FIRST + nodes.replace("x", "x0"))
+    assert compare(tmp_path, after, ["dims"], before).verdict == "equal"
+    assert compare(tmp_path, wrong, ["dims"], before).verdict == "different"
+
+
+def test_a_freed_dim_must_take_another_size(tmp_path):
+    nodes = "a = Relu (x) y = Reshape (a, t)"
+    before = ROWS % ("float[1, 3, 4, 2] x", "float[1, 3, 8] y", nodes)
+    stuck = ROWS % ("float[1, 3, 4, W] x", "float[1, 3, P] y", nodes)
+    free = stuck.replace("{1, 3, 8}", "{1, 3, -1}")
+    result = compare(tmp_path, stuck, ["dims"], before)
+    assert result.verdict == "different"
+    assert any("at any other size" in note for note in result.notes)
+    assert compare(tmp_path, free, ["dims"], before).verdict == "equal"
+    assert compare(tmp_path, stuck, None, before).verdict == "equal"  # where it is not known that it is to
+
+
+def test_freed_dims_may_go_together_only(tmp_path):
+    before = ROWS % ("float[1, 4] x, float[1, 4] z", "float[1, 4] y", "y = Add (x, z)")
+    after = ROWS % ("float[1, A] x, float[1, B] z", "float[1, A] y", "y = Add (x, z)")
+    assert compare(tmp_path, after, ["dims"], before).verdict == "equal"

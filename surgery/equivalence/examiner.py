@@ -423,6 +423,11 @@ class Examiner:
                     judge.hear(case, values)
         except Failed as error:
             return [(replace(cases[0], note="several of them as one batch"), error)]
+        if pairs.bound and cases:  # dims were freed on purpose
+            try:
+                rows.resized(cases[0], run[1])
+            except Failed as error:
+                return [(replace(cases[0], note="at any other size"), error)]
         return []
 
     def _seen_through(self, case: Case, pairs: Pairs) -> Case | None:
@@ -448,7 +453,8 @@ class Examiner:
             refused = []
             result.notes.append("compared at the dims that the model after fixes")
         for case, error in failures[:3] if refused or late else []:
-            result.notes.append(f"the model after does not run on {case}: {error}")
+            where = f"{case} ({case.note})" if case.note else str(case)
+            result.notes.append(f"the model after does not run on {where}: {error}")
         if broken or refused or (moved and not changes):
             result.verdict = "different"
         elif late or not result.probes:
