@@ -309,7 +309,8 @@ class Examiner:
             elif not self.cases:
                 result.notes.append(self.refused or "there is nothing to compare with")
         if promise and pairs.casts:
-            result.notes.append("element types of the interface changed: the whole model alone was compared")
+            other = "the whole model alone was compared" if self.settings.whole else "sites alone can't be verified"
+            result.notes.append(f"element types of the interface changed: {other}")
         elif promise and self.subject:
             from surgery.equivalence.sites.verdicts import (  # late: the child is to start soon
                 Asked,
