@@ -84,6 +84,8 @@ def test_models_that_do_not_pair_are_told_apart_in_words(shell: Shell) -> None:
     assert other.status == 2 and "another order" in other.err and "--match name" in other.err
     assert shell.run("verify", "a.onnx", "order.onnx", "--match", "position").status == 1
     assert shell.run("verify", "a.onnx", "lost.onnx", "--match", "position").status == 0
+    none = shell.run("verify", "a.onnx", "fewer.onnx", "--match", "position")
+    assert none.status == 2 and "has 2 inputs, the model after 1" in none.err and "--match" not in none.err
     for words, what in (
         (("lost.onnx",), "the model before has no input 'i', 'j'; only the other has 'x', 'z'"),
         (("fewer.onnx",), "the model after has no output 'u'"),

@@ -170,7 +170,8 @@ class Verifier:
             raise
         except _Mismatch as mismatch:
             if strict:
-                cure = "Pair them with --match position or --match name, or rename them."
+                by_position = self._settings["match"] == "position"
+                cure = "" if by_position else "Pair them with --match position or --match name, or rename them."
                 raise BadInput(str(mismatch), where=str(after), cure=cure) from None
             return Verification(
                 verdict="different",
