@@ -181,3 +181,10 @@ def test_freed_dims_may_go_together_only(tmp_path):
     before = ROWS % ("float[1, 4] x, float[1, 4] z", "float[1, 4] y", "y = Add (x, z)")
     after = ROWS % ("float[1, A] x, float[1, B] z", "float[1, A] y", "y = Add (x, z)")
     assert compare(tmp_path, after, ["dims"], before).verdict == "equal"
+
+
+def test_sites_alone_do_not_say_that_the_model_was_compared(tmp_path):
+    path = save(tmp_path, "a.onnx", NET)
+    found = surgery.apply(path, ["cast-io:outputs=*=float16"], verify="sites").report.verify
+    assert found.verdict == "unverified"
+    assert any("sites alone can't be verified" in note for note in found.notes)
