@@ -49,8 +49,8 @@ INTERFACE = ("dims", "names", "dtypes", "inputs", "outputs")
 """What of a model's interface a pass may say that it changes on purpose, see `surgery.Pass`:
 
 - ``dims``: declared sizes; the model after is compared at those that it takes.
-- ``names``: of inputs and outputs; those without a namesake pair by their order.
+- ``names``: of inputs and outputs; they pair by what they were called before.
 - ``dtypes``: element types; feeds and results are cast for the comparison.
 - ``inputs``: some that nothing reads any more are gone.
-- ``outputs``: some are gone; a new one is compared with the tensor of its name.
+- ``outputs``: some are gone; a new one must be a tensor of the model before, by name, and is compared with it.
 """

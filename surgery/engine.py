@@ -22,8 +22,9 @@ from surgery.contract import Changes, Close, Exact
 from surgery.equivalence.promise import Promise
 from surgery.equivalence.runner import Verifier, peak_memory
 from surgery.errors import BadInput
+from surgery.names import Names
 from surgery.passes import run_pass
-from surgery.report import Report, Verification
+from surgery.report import PassReport, Report, Verification
 
 if TYPE_CHECKING:
     import onnx
@@ -107,9 +108,10 @@ def apply(
             verifier = _start(stack, path, how, progress)
         report = Report(model="<memory>" if given is None else str(given))
         report.nodes["before"] = before
+        names = Names()
         for one in chosen:
             progress(one.name)
-            subject, done = run_pass(subject, one)
+            subject, done = _run(subject, one, names)
             report.passes.append(done)
         report.nodes["after"] = count_nodes(subject)
         touched = any(p.places for p in report.passes)
@@ -126,7 +128,7 @@ def apply(
             report.verify = Verification(mode="none", verdict="unverified")
         else:
             assert verifier is not None and made is not None and path is not None
-            report.verify = _verify(verifier, path, made, chosen, report, verify)
+            report.verify = _verify(verifier, path, made, chosen, report, verify, names.of_ports(subject))
         report.verdict = report.verify.verdict
         for done in report.passes:
             done.verdict = report.verdict if done.places else "untouched"
@@ -192,6 +194,17 @@ def count_nodes(model: ir.Model) -> int:
     return sum(len(graph) for graph in graphs(model))
 
 
+def _run(model: ir.Model, one: Pass, names: Names) -> tuple[ir.Model, PassReport]:
+    """Run a pass, and follow the names that it gives."""
+    gives = "names" in one.interface
+    if gives:
+        names.before(model)
+    model, done = run_pass(model, one)
+    if gives:
+        names.after(model)
+    return model, done
+
+
 # -------------------------------------------------------------------------- verifying
 
 
@@ -202,10 +215,16 @@ def _start(stack: contextlib.ExitStack, path: Path, how: dict[str, Any], progres
 
 
 def _verify(
-    verifier: Verifier, before: Path, made: Draft, chosen: list[Pass], report: Report, mode: str
+    verifier: Verifier,
+    before: Path,
+    made: Draft,
+    chosen: list[Pass],
+    report: Report,
+    mode: str,
+    names: dict[str, str],
 ) -> Verification:
     active = [one for one, done in zip(chosen, report.passes, strict=True) if done.places]
-    result = verifier.compare(made.path, locate=True, **_promised(active, mode, made))
+    result = verifier.compare(made.path, locate=True, names=names, **_promised(active, mode, made))
     result.mode = mode
     # Where it is only a reference that disagrees, with the model before as well, no pass is to blame.
     same = bool(result.outputs) and all(o.verdict == "equal" for o in result.outputs)
@@ -232,12 +251,13 @@ def _guilty(verifier: Verifier, before: Path, active: list[Pass], mode: str) -> 
     from surgery.model import draft, load
 
     with tempfile.TemporaryDirectory(prefix="surgery-") as folder:
-        model = load(before)
+        model, names = load(before), Names()
         for count, one in enumerate(active, 1):
-            model, _ = run_pass(model, one)
+            model, _ = _run(model, one, names)
             so_far = active[:count]
             with draft(model, Path(folder) / "replay.onnx") as made:
-                verdict = verifier.compare(made.path, **_promised(so_far, mode, made)).verdict
+                promised = _promised(so_far, mode, made)
+                verdict = verifier.compare(made.path, names=names.of_ports(model), **promised).verdict
             if verdict == "different":
                 return one.name
     return None

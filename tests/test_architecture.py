@@ -24,6 +24,7 @@ LAYERS = (
     "engine",
     "verification",
     "passes",
+    "names",
     "graphsurgeon",
     "provenance",
     "equivalence",

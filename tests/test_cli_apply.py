@@ -156,6 +156,12 @@ def test_an_output_that_can_not_be_meant(shell: Shell, output: str, why: str) ->
     assert shell.files == {"two.onnx"}
 
 
+def test_the_report_is_not_the_model(shell: Shell) -> None:
+    done = shell.run("apply", "two.onnx", "--pass", "hardswish", "-o", "out.onnx", "--report", "./out.onnx", *QUICK)
+    assert done.status == 2 and "can't be one file" in done.err
+    assert not (shell.folder / "out.onnx").exists()
+
+
 def test_the_data_file_is_named(shell: Shell) -> None:
     weight = numpy_helper.from_array(np.eye(64, dtype=np.float32), "w")
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 64]) for name in "xy")

@@ -40,6 +40,15 @@ def test_what_fails_is_written_down(shell: Shell) -> None:
     assert (shell.folder / "repro" / "y" / "show.py").exists()
 
 
+@pytest.mark.parametrize("option", ["--report", "--show", "--repro"])
+def test_a_file_that_is_something_else_stays(shell: Shell, option: str) -> None:
+    other = shell.model(TWO.replace("0.9", "0.95"), "b.onnx")
+    content = other.read_bytes()
+    done = shell.run("verify", "two.onnx", "b.onnx", option, "b.onnx")
+    assert (done.status, other.read_bytes()) == (2, content)
+    assert "b.onnx" in done.err
+
+
 def test_unverified(shell: Shell) -> None:
     shell.model(UNKNOWN, "a.onnx")
     shell.model(UNKNOWN.replace("Whirl", "Swirl"), "b.onnx")
@@ -75,6 +84,8 @@ def test_models_that_do_not_pair_are_told_apart_in_words(shell: Shell) -> None:
     assert other.status == 2 and "another order" in other.err and "--match name" in other.err
     assert shell.run("verify", "a.onnx", "order.onnx", "--match", "position").status == 1
     assert shell.run("verify", "a.onnx", "lost.onnx", "--match", "position").status == 0
+    none = shell.run("verify", "a.onnx", "fewer.onnx", "--match", "position")
+    assert none.status == 2 and "has 2 inputs, the model after 1" in none.err and "--match" not in none.err
     for words, what in (
         (("lost.onnx",), "the model before has no input 'i', 'j'; only the other has 'x', 'z'"),
         (("fewer.onnx",), "the model after has no output 'u'"),

@@ -279,6 +279,8 @@ def test_refuses_dims_that_a_node_can_not_take_by_its_name() -> None:
         ({"dims": {"batch": 0}}, "can't be 0"),
         ({"shape": {"image": "1x3x32x32"}}, "no input 'image'\nthere is: x"),
         ({"shape": {"x": "1x3xheightx32"}}, "is no shape"),
+        ({"shape": {"x": "1x3x9999999999999999999x32"}}, "is no shape"),
+        ({"dims": {"x.0": 99999999999999999999}}, "a dim can't be 9999"),
     ],
 )
 def test_says_what_there_is(recogniser: onnx.ModelProto, options: dict, why: str) -> None:

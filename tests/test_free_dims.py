@@ -210,6 +210,8 @@ def test_a_free_dim_stays_as_it_is() -> None:
         ({"batch": "q.0"}, BadInput, r"'q.0'\nthere is: x \[2, 4\]; z \[3, 4\]"),
         ({"batch": "x.2"}, BadInput, "'x.2'"),
         ({"batch": "first"}, BadInput, "'first'"),
+        ({"8": "x.0"}, BadInput, "can't have the name '8'"),
+        ({"": "x.0"}, BadInput, "can't have the name ''"),
         ({"batch": "0"}, Refused, "x.0 is 2, z.0 is 3"),
     ],
 )

@@ -3,6 +3,7 @@
 import onnx
 import pytest
 
+import surgery
 from surgery import Pass
 from surgery.equivalence.runner import Verifier, verify
 from surgery.errors import BadInput
@@ -67,6 +68,50 @@ def test_outputs_that_are_new_are_tensors_before(tmp_path):
     assert compare(tmp_path, cut.replace("Exp(a)", "Exp(x)"), ["outputs"]).verdict == "different"
 
 
+def test_an_output_that_is_no_tensor_before_is_a_difference(tmp_path):
+    after = NET.replace("float[n,3] y, float[n,3] z", "float[n,3] q").replace("y = Neg(b) z = Abs(a)", "q = Neg(b)")
+    result = compare(tmp_path, after, ["outputs"])
+    assert result.verdict == "different"
+    assert any("'q' is new, and there is no such tensor before" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    "passes",
+    [
+        ["rename:tensors=y=z;z=y"],
+        ["rename:tensors=x=unused;unused=x"],
+        ["cut:outputs=a", "rename:tensors=a=logits"],
+        ["cut:outputs=b", "rename:tensors=x=image"],
+        ["rename:tensors=b=inner", "cut:outputs=inner"],
+        ["rename:tensors=b=inner", "cut:outputs=inner;z", "rename:tensors=z=inner;inner=z"],
+        ["cut:outputs=b;z", "cast-io:outputs=*=float16"],
+        ["cut:outputs=b;y", "cast-io:outputs=b=float16", "rename:tensors=y=b;b=y", "fix-dims:dims=n=2"],
+    ],
+    ids=" ".join,
+)
+def test_names_are_followed_through_several_passes(tmp_path, passes):
+    path = save(tmp_path, "a.onnx", NET)
+    result = surgery.apply(path, passes)
+    assert result.report.verdict == "equal", str(result.report.verify)
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("y", "z"), ("z", "y"), ("logits", "a")])
+def test_a_fault_under_another_name_is_caught(tmp_path, name, wrong):
+    class Fault(Pass):
+        interface = ("names", "outputs")
+
+        def apply(self, model):
+            given = {v.name: v for node in model.graph for v in node.outputs}
+            given[wrong].name, given[name if name in given else "b"].name = "p", "q"
+            given[wrong].name = name
+            model.graph.outputs[:] = [given[wrong]]
+            first = next(iter(model.graph))
+            first.replace_input_with(1, first.inputs[0])  # a = x * x
+            return 1
+
+    assert surgery.apply(save(tmp_path, "a.onnx", NET), [Fault()]).report.verdict == "different"
+
+
 def test_dtypes_are_cast_for_the_comparison(tmp_path):
     after = """<ir_version: 8, opset_import: ["": 17]>
     net (float16[n,3] x, float[n,3] unused) => (float16[n,3] y, float[n,3] z)
@@ -96,3 +141,50 @@ def test_another_order_is_asked_about(tmp_path):
     assert result.verdict == "equal" and any("another order" in note for note in result.notes)
     assert verify(first, second, match="position").verdict == "different"
     assert compare(tmp_path, swapped, []).verdict == "different"
+
+
+ROWS = """<ir_version: 8, opset_import: ["": 17]>
+net (%s) => (%s)
+<int64[1] i = {0}, int64[1] j = {1}, int64[3] t = {1, 3, 8}, float[4, 2] w = {1, 2, 3, 4, 5, 6, 7, 8}> { %s }"""
+FIRST = "r = Slice (x, i, j, i) s = Shape (x) x0 = Expand (r, s) "  # the first row, for all
+
+
+@pytest.mark.parametrize(
+    ("kind", "result", "nodes"),
+    [
+        ("int64[%s, 3] x", "float[%s, 3, 2] y", "y = Gather (w, x)"),
+        ("float[%s, 4] x", "float[%s, 4] y", "a = Mul (x, x) b = ReduceSum (a, j) y = Div (a, b)"),
+    ],
+    ids=["whole numbers", "scale does not matter"],
+)
+def test_rows_of_a_freed_batch_are_unlike(tmp_path, kind, result, nodes):
+    before = ROWS % (kind % 1, result % 1, nodes)
+    after = ROWS % (kind % "N", result % "N", nodes)
+    wrong = ROWS % (kind % "N", result % "N", FIRST + nodes.replace("x", "x0"))
+    assert compare(tmp_path, after, ["dims"], before).verdict == "equal"
+    assert compare(tmp_path, wrong, ["dims"], before).verdict == "different"
+
+
+def test_a_freed_dim_must_take_another_size(tmp_path):
+    nodes = "a = Relu (x) y = Reshape (a, t)"
+    before = ROWS % ("float[1, 3, 4, 2] x", "float[1, 3, 8] y", nodes)
+    stuck = ROWS % ("float[1, 3, 4, W] x", "float[1, 3, P] y", nodes)
+    free = stuck.replace("{1, 3, 8}", "{1, 3, -1}")
+    result = compare(tmp_path, stuck, ["dims"], before)
+    assert result.verdict == "different"
+    assert any("at any other size" in note for note in result.notes)
+    assert compare(tmp_path, free, ["dims"], before).verdict == "equal"
+    assert compare(tmp_path, stuck, None, before).verdict == "equal"  # where it is not known that it is to
+
+
+def test_freed_dims_may_go_together_only(tmp_path):
+    before = ROWS % ("float[1, 4] x, float[1, 4] z", "float[1, 4] y", "y = Add (x, z)")
+    after = ROWS % ("float[1, A] x, float[1, B] z", "float[1, A] y", "y = Add (x, z)")
+    assert compare(tmp_path, after, ["dims"], before).verdict == "equal"
+
+
+def test_sites_alone_do_not_say_that_the_model_was_compared(tmp_path):
+    path = save(tmp_path, "a.onnx", NET)
+    found = surgery.apply(path, ["cast-io:outputs=*=float16"], verify="sites").report.verify
+    assert found.verdict == "unverified"
+    assert any("sites alone can't be verified" in note for note in found.notes)

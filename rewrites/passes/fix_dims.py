@@ -117,7 +117,7 @@ class Inputs:
         by_name = {v.name: v for v in self.values}
         sizes: dict[str, int] = {}
         for key, size in dims.items():
-            if size < 1:
+            if not 0 < size < 2**31:
                 raise BadInput(f"a dim can't be {size}", where=key)
             name, _, axis = key.rpartition(".")
             if key in self.symbols or key in self.renamed:
@@ -131,7 +131,7 @@ class Inputs:
             if key not in by_name:
                 raise BadInput(f"there is no input {key!r}", cure=self._what_there_is())
             value, asked = by_name[key], text.split("x")
-            if not all(a == "?" or (a.isdigit() and int(a) > 0) for a in asked):
+            if not all(a == "?" or (a.isdecimal() and 0 < int(a) < 2**31) for a in asked):
                 raise BadInput(f"{text!r} is no shape", where=key, cure="one is written 1x3x48x320, ? for a free dim")
             if value not in self.dims:
                 self.dims[value] = tuple(fresh(key, i, len(asked), set(self.symbols)) for i in range(len(asked)))

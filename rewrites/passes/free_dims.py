@@ -50,6 +50,8 @@ class FreeDims(Pass):
         places = 0
         edit = Edit(model, self.name)
         for name, text in self.dims.items():
+            if not name.isidentifier():  # a number would read as a size, and none as any
+                raise BadInput(f"a dim can't have the name {name!r}", where=f"dims={name}={text}", cure="take a word")
             axes = [a for a in asked(model, name, text) if isinstance(dims_of(a.value)[a.axis], int)]
             if axes:
                 freeing = Freeing(edit, name, axes)

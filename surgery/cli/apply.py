@@ -56,9 +56,12 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
             cure="leave out one or the other",
         )
 
+    output = arguments.output or default_output(arguments.model)
     if arguments.report:
         from surgery.render import html
 
+        if arguments.report.resolve() == Path(output).resolve():
+            raise BadInput("the report and the model can't be one file", where=str(output), cure="name another file")
         html.writable(arguments.report)
 
     from surgery.engine import apply
@@ -67,7 +70,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     result = apply(
         arguments.model,
         passes,
-        arguments.output or default_output(arguments.model),
+        output,
         verify=arguments.verify,
         allow_unverified=arguments.allow_unverified,
         dry_run=arguments.dry_run,

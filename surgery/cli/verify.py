@@ -54,6 +54,10 @@ def _compare(arguments: argparse.Namespace, screen: Screen, stack: contextlib.Ex
         from surgery.render import html
 
         html.writable(arguments.report)
+    if arguments.show is not None:
+        from surgery.render import pictures
+
+        pictures.writable(arguments.show)
 
     from surgery.equivalence import verify_reference
     from surgery.render import reports
@@ -71,10 +75,8 @@ def _compare(arguments: argparse.Namespace, screen: Screen, stack: contextlib.Ex
     if arguments.report:
         html.write(arguments.report, html.verification_page(result, arguments.before, other, seconds))
     if arguments.show is not None and result.probes:
-        from surgery.render.pictures import picture_models
-
         largest = max((p.shapes for p in result.probes), key=lambda shapes: sum(map(math.prod, shapes.values())))
-        picture_models(arguments.show, Path(arguments.before), Path(arguments.after), largest, arguments.seed)
+        pictures.picture_models(arguments.show, Path(arguments.before), Path(arguments.after), largest, arguments.seed)
     accepted = result.ok or (arguments.allow_unverified and result.verdict == "unverified")
     if screen.json:
         screen.document({**to_json(result), "before": arguments.before, "after": other, "seconds": seconds})

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, folders: bool = False) -> 
     )
     group.add_argument(
         "--repro",
-        type=Path,
+        type=_folder,
         metavar="DIR",
         help="for every place that fails: two small models, inputs, and a script that shows it",
     )
@@ -105,6 +105,14 @@ def _file(text: str) -> Path:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise argparse.ArgumentTypeError(f"{text}: {reason}") from None
+
+
+def _folder(text: str) -> Path:
+    """A folder that is there, or may be made."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: Not a directory")
+    return path
 
 
 def _file_or_folder(text: str) -> Path:

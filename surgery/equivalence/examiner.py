@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -271,6 +271,7 @@ class Examiner:
         promise: Promise | None = None,
         least: tuple[float, float] = (0.0, 0.0),
         interface: frozenset[str] | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> Verification:
         """Run the model `path` on what the model before ran on, and judge; with a `promise`, its sites too.
 
@@ -288,7 +289,7 @@ class Examiner:
         result = Verification(mode=mode if self.subject else "reference")
         if self.subject is None:
             self.stored = [case for case in self._user_cases(after) if case.stored]
-        pairs = pair(self.subject or after, after, self.settings.match, interface)
+        pairs = pair(self.subject or after, after, self.settings.match, interface, names)
         result.notes += pairs.notes
         try:
             session = Session(after, extras(after)) if self.settings.whole else None
@@ -308,7 +309,8 @@ class Examiner:
             elif not self.cases:
                 result.notes.append(self.refused or "there is nothing to compare with")
         if promise and pairs.casts:
-            result.notes.append("element types of the interface changed: the whole model alone was compared")
+            other = "the whole model alone was compared" if self.settings.whole else "sites alone can't be verified"
+            result.notes.append(f"element types of the interface changed: {other}")
         elif promise and self.subject:
             from surgery.equivalence.sites.verdicts import (  # late: the child is to start soon
                 Asked,
@@ -422,6 +424,11 @@ class Examiner:
                     judge.hear(case, values)
         except Failed as error:
             return [(replace(cases[0], note="several of them as one batch"), error)]
+        if pairs.bound and cases:  # dims were freed on purpose
+            try:
+                rows.resized(cases[0], run[1])
+            except Failed as error:
+                return [(replace(cases[0], note="at any other size"), error)]
         return []
 
     def _seen_through(self, case: Case, pairs: Pairs) -> Case | None:
@@ -443,11 +450,12 @@ class Examiner:
         result.notes += [f"{name!r} {fault}" for name, fault in pairs.faults.items()]
         late = any(error.timed_out for _, error in failures)
         refused = [error for _, error in failures if not error.timed_out]
-        if (changes or pairs.bound) and pairs.narrower and result.probes:  # it was to take less
+        if pairs.bound and pairs.narrower and result.probes:  # it was to take less
             refused = []
             result.notes.append("compared at the dims that the model after fixes")
         for case, error in failures[:3] if refused or late else []:
-            result.notes.append(f"the model after does not run on {case}: {error}")
+            where = f"{case} ({case.note})" if case.note else str(case)
+            result.notes.append(f"the model after does not run on {where}: {error}")
         if broken or refused or (moved and not changes):
             result.verdict = "different"
         elif late or not result.probes:

@@ -33,7 +33,13 @@ class Pairs:
     inner: list[str] = field(default_factory=list)  # tensors before that are outputs only after
 
 
-def pair(before: Subject, after: Subject, match: str, interface: AbstractSet[str] | None = None) -> Pairs:
+def pair(
+    before: Subject,
+    after: Subject,
+    match: str,
+    interface: AbstractSet[str] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Pairs:
     """Pair two models.
 
     Args:
@@ -41,27 +47,29 @@ def pair(before: Subject, after: Subject, match: str, interface: AbstractSet[str
         after: the model after.
         match: by "name", by "position", or "order": by name, and in the same order.
         interface: what is to change, of `contract.INTERFACE`; None where that is not known.
+        names: what inputs and outputs that were renamed were called before, by the name after; None where that is
+            not known.
 
     Raises:
         Mismatch: an input or output has no counterpart, or stands elsewhere.
     """
     pairs = Pairs(bound=interface is not None and "dims" in interface)
     allowed = interface or frozenset()
-    for a, b in _partners(before.inputs, after.inputs, "input", match, interface, pairs):
+    for a, b in _partners(before.inputs, after.inputs, "input", match, interface, pairs, names):
         pairs.inputs[b.name] = a.name
         if fault := _changed(a, b, allowed):
             pairs.faults[a.name] = f"input {fault}"
         elif a.elem != b.elem:
             pairs.casts[b.name] = b.element
         pairs.narrower |= _narrower(a, b)
-    for a, b in _partners(before.outputs, after.outputs, "output", match, interface, pairs):
+    for a, b in _partners(before.outputs, after.outputs, "output", match, interface, pairs, names):
         pairs.outputs.append((a, b))
         if fault := _changed(a, b, allowed):
             pairs.faults[a.name] = fault
         elif a.elem != b.elem:
             pairs.casts[a.via] = b.element
     if "outputs" in allowed:
-        _inner(before, after, pairs)
+        _inner(before, after, pairs, allowed, names or {})
     elif not pairs.outputs and before.outputs:
         raise Mismatch("the models have no output in common")
     _defaults(before, after, interface, pairs)
@@ -124,14 +132,16 @@ def _partners(
     match: str,
     interface: AbstractSet[str] | None,
     pairs: Pairs,
+    names: Mapping[str, str] | None,
 ) -> list[tuple[Port, Port]]:
     if match == "position":
         return _by_position(before, after, noun)
-    theirs, ours = {p.name: p for p in after}, {p.name: p for p in before}
+    called = names or {}
+    theirs, ours = {called.get(p.name, p.name): p for p in after}, {p.name: p for p in before}
     gone = [name for name in ours if name not in theirs]
     new = [name for name in theirs if name not in ours]
     couples = {name: name for name in ours if name in theirs}
-    if interface and "names" in interface and len(gone) == len(new):
+    if names is None and interface and "names" in interface and len(gone) == len(new):
         couples.update(zip(gone, new, strict=True))
         gone, new = [], []
     allowed = interface is not None and f"{noun}s" in interface
@@ -157,18 +167,21 @@ def _partners(
     return [(ours[a], theirs[b]) for a, b in couples.items()]
 
 
-def _inner(before: Subject, after: Subject, pairs: Pairs) -> None:
+def _inner(before: Subject, after: Subject, pairs: Pairs, allowed: AbstractSet[str], names: Mapping[str, str]) -> None:
     """Pair outputs that are new with tensors of their names."""
     known = {port.name for _, port in pairs.outputs}
     made = {name for node in before.proto.graph.node for name in node.output}
     for port in after.outputs:
         if port.name in known:
             continue
-        if port.name in made and port.via == port.name:
-            pairs.outputs.append((replace(port, dims=None), port))
-            pairs.inner.append(port.name)
+        tensor = names.get(port.name, port.name)
+        if tensor in made and port.via == port.name:
+            pairs.outputs.append((replace(port, dims=None, via=tensor), port))
+            pairs.inner.append(tensor)
+            if "dtypes" in allowed:
+                pairs.casts[tensor] = port.element
         else:
-            pairs.notes.append(f"output {port.name!r} is new, and there is no such tensor before to compare with")
+            raise Mismatch(f"output {port.name!r} is new, and there is no such tensor before to compare with")
 
 
 def _defaults(before: Subject, after: Subject, interface: AbstractSet[str] | None, pairs: Pairs) -> None:

@@ -7,7 +7,7 @@ results are taken apart again, and each part is held against its own run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from surgery.report import Probe
 Run = Callable[[dict[str, Any]], Values]  # feeds -> outputs; raises Failed
 
 COUNTS = (2, 3, 5)  # runs in one batch
+TIMES = (2, 3, 0.5)  # the size before, of a dim that is freed and is no batch
 SCALES = (1.0, -0.75, 0.5, 1.25, -0.4)  # of values, to have as many runs of one shape
 
 
@@ -37,6 +38,7 @@ class Rows:
     def __init__(self, before: Subject, after: Subject, pairs: Pairs) -> None:
         self.pairs = pairs
         self.axes: dict[str, int] = {}  # of inputs before: where the batch is
+        self.others: dict[Hashable, list[tuple[str, int]]] = {}  # by dim: inputs before, and axes, where it stands
         self.notes: list[str] = []
         ports = {port.name: port for port in before.inputs}
         found = [
@@ -53,6 +55,7 @@ class Rows:
             if now == batch:
                 self.axes[name] = axis
             else:
+                self.others.setdefault(now or (name, axis), []).append((name, axis))
                 self.notes.append(
                     f"{name!r} was {was} at axis {axis}: other sizes can't be compared with the model before"
                 )
@@ -82,13 +85,42 @@ class Rows:
             rows = [self._row(case, i) for i in range(self.size)]
             yield _probe(rows[0], 1), [(case, self._joined([after(renamed(row, self.pairs)) for row in rows], case))]
 
+    def resized(self, case: Case, after: Run) -> None:
+        """Run the model after at other sizes of what is no batch; nothing tells what it is to give there.
+
+        Raises:
+            Failed: it does not run at any other size of a dim.
+        """
+        stuck: dict[Hashable, Failed] = {}
+        moved: set[Hashable] = set()
+        every = list(self.others)
+        for dims in [every, *([dim] for dim in every if len(every) > 1)]:  # some go together only
+            for times in TIMES if not moved.issuperset(dims) else ():
+                feeds = dict(case.feeds)
+                for name, axis in (place for dim in dims for place in self.others[dim]):
+                    size = max(int(np.shape(feeds[name])[axis] * times), 1)
+                    feeds[name] = np.take(feeds[name], range(size), axis, mode="wrap")
+                try:
+                    after(renamed(feeds, self.pairs))
+                    moved.update(dims)
+                    break
+                except Failed as error:
+                    stuck.update((dim, error) for dim in dims)
+        if left := [dim for dim in every if dim not in moved]:
+            raise stuck[left[0]]
+
     def _alike(self, cases: Sequence[Case], before: Run) -> Iterator[Case]:
-        """Runs of one shape and unlike values."""
+        """Runs of one shape and unlike values.
+
+        Whole numbers are moved along, for others might not be taken; a scale alone is nothing to who normalises.
+        """
         if not cases:
             return
         first = min(cases, key=lambda case: sum(np.size(v) for v in case.feeds.values()))
-        for scale in SCALES:
-            feeds = {name: _scaled(value, scale) for name, value in first.feeds.items()}
+        for step, scale in enumerate(SCALES):
+            feeds = {
+                name: _other(value, scale, step) if name in self.axes else value for name, value in first.feeds.items()
+            }
             try:
                 outputs = first.outputs if scale == 1.0 else before(feeds)
             except Failed:  # values that the model does not take
@@ -148,7 +180,8 @@ def _probe(feeds: dict[str, Any], rows: int) -> Probe:
     )
 
 
-def _scaled(value: Any, scale: float) -> Any:
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+def _other(value: Any, scale: float, step: int) -> Any:
+    if not isinstance(value, np.ndarray):
         return value
-    return (value * scale).astype(value.dtype)
+    moved = np.roll(value, step)
+    return (moved * scale).astype(value.dtype) if value.dtype.kind == "f" else moved

@@ -127,6 +127,7 @@ class Verifier:
         promise: Promise | None = None,
         least: tuple[float, float] = (0.0, 0.0),
         interface: frozenset[str] | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> Verification:
         """Compare a model with the one before; may be called again with others.
 
@@ -138,6 +139,8 @@ class Verifier:
             strict: raise where inputs or outputs do not pair; else that is a difference.
             promise: of the places that were rewritten; given, they are verified one by one, too.
             least: rtol and atol that are allowed at least, where the usual rule is stricter.
+            names: what inputs and outputs that were renamed were called before, by the new name; None where that
+                is not known, and those without a namesake pair by their order.
             interface: what of inputs and outputs is to change, of `contract.INTERFACE`; None where
                 that is not known, and what does no harm to either is only told.
 
@@ -149,7 +152,7 @@ class Verifier:
             BadInput: a model or the user's data can't be used.
         """
         arguments: dict[str, Any] = {"path": Path(after).absolute(), "exact": exact, "changes": changes}
-        arguments |= {"locate": locate, "promise": promise, "least": least, "interface": interface}
+        arguments |= {"locate": locate, "promise": promise, "least": least, "interface": interface, "names": names}
         self.start()
         try:
             if not self._ready:
@@ -167,7 +170,8 @@ class Verifier:
             raise
         except _Mismatch as mismatch:
             if strict:
-                cure = "Pair them with --match position or --match name, or rename them."
+                by_position = self._settings["match"] == "position"
+                cure = "" if by_position else "Pair them with --match position or --match name, or rename them."
                 raise BadInput(str(mismatch), where=str(after), cure=cure) from None
             return Verification(
                 verdict="different",

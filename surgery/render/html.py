@@ -6,13 +6,11 @@ Names come from the model; every one is escaped for HTML, and what is not printa
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from surgery.errors import BadInput
+from surgery.render import files
 from surgery.render.drawing import draw
 from surgery.render.text import count, name, options, shapes
 from surgery.report import PassReport, Report, SiteKind, Verification
@@ -21,33 +19,14 @@ _DRAWN = 60  # nodes; of more, only the numbers by operator are told
 _OPENING = b"<!doctype html>"
 
 
-def writable(path: Path, *inputs: str | Path) -> None:
-    """Make sure, before long work, that a page can be written to `path`.
-
-    Raises:
-        BadInput: its folder is not there, or there is a file already that is no page.
-    """
-    if not path.parent.is_dir():
-        raise BadInput("there is no such folder", where=str(path.parent), cure="make it, or name another file")
-    if path.is_dir():
-        raise BadInput("the report is to be a file, and this is a folder", where=str(path))
-    if path.exists():
-        with path.open("rb") as file:
-            if file.read(len(_OPENING)).lower() != _OPENING:
-                raise BadInput("there is a file already that is no report", where=str(path), cure="name another file")
+def writable(path: Path) -> None:
+    """Make sure that a page can be written to `path`, see `files.writable`."""
+    files.writable(path, "report", _OPENING)
 
 
 def write(path: Path, text: str) -> None:
     """Put a page in place, whole or not at all."""
-    handle, draft = tempfile.mkstemp(prefix=".surgery-", suffix=".partial", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    files.write(path, text.encode())
 
 
 def report_page(report: Report) -> str:

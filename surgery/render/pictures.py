@@ -6,6 +6,7 @@ classes (a recogniser's logits) with the steps from left to right.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from surgery.errors import BadInput, Missing
+from surgery.render import files
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -21,6 +23,11 @@ _LONGEST = 512  # pixels of a panel's longer side, at most; small ones are enlar
 _MARGIN, _LINE = 8, 14
 # Dark to light through purple and orange, so that a print in grey reads the same.
 _STOPS = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float64)
+
+
+def writable(path: Path) -> None:
+    """Make sure that a picture can be written to `path`, see `files.writable`."""
+    files.writable(path, "picture", b"\x89png")
 
 
 def picture(target: Path, pairs: Mapping[str, Pair], titles: tuple[str, str]) -> None:
@@ -66,10 +73,9 @@ def picture(target: Path, pairs: Mapping[str, Pair], titles: tuple[str, str]) ->
             sheet.paste(image, (x, y + _LINE))
             x += max(image.width, 200) + _MARGIN
         y += max(image.height for _, image in strip) + _LINE + _MARGIN
-    try:
-        sheet.save(target, format="PNG")
-    except OSError as error:
-        raise BadInput(f"can't be written: {error.strerror or error}", where=str(target)) from error
+    content = io.BytesIO()
+    sheet.save(content, format="PNG")
+    files.write(target, content.getvalue())
 
 
 def picture_export(target: Path, model: Path, case: Any, names: Sequence[str]) -> None:
