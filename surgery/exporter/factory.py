@@ -58,7 +58,11 @@ def _import(name: str, source: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
-            raise BadInput(f"there is no module {name!r}", where=source) from error
+            raise BadInput(
+                f"there is no module {name!r}",
+                where=source,
+                cure="MODULE is as in `import MODULE`: net for net.py in this folder, acme.net for a package",
+            ) from error
         raise Missing(f"{name} needs {error.name!r}", where=source, cure=f"pip install {error.name}") from error
     except SurgeryError:
         raise
