@@ -71,9 +71,12 @@ def _compare(arguments: argparse.Namespace, screen: Screen, stack: contextlib.Ex
     if arguments.report:
         html.write(arguments.report, html.verification_page(result, arguments.before, other, seconds))
     if arguments.show is not None and result.probes:
+        from surgery.equivalence.rows import KIND
         from surgery.render.pictures import picture_models
 
-        largest = max((p.shapes for p in result.probes), key=lambda shapes: sum(map(math.prod, shapes.values())))
+        # The model before takes a batch of rows only one by one.
+        whole = [p.shapes for p in result.probes if p.kind != KIND]
+        largest = max(whole, key=lambda shapes: sum(map(math.prod, shapes.values())))
         picture_models(arguments.show, Path(arguments.before), Path(arguments.after), largest, arguments.seed)
     accepted = result.ok or (arguments.allow_unverified and result.verdict == "unverified")
     if screen.json:
