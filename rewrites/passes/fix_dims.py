@@ -70,7 +70,8 @@ class FixDims(Pass):
                 folded = fold(edit, extents) + freed(edit, extents) + rescaled(edit, extents)
                 places += folded
                 known = f"from now on {', '.join(bound)}: " if bound else ""
-                self.note(f"{known}{folded} nodes became constants or gained one")
+                which = "1 node" if folded == 1 else f"{folded} nodes"
+                self.note(f"{known}{which} became constant or gained a constant")
             for fault in extents.faults:
                 self.note(f"{fault.node.name or fault.node.op_type} was at odds with its shapes before: {fault}")
             places += declared.outputs(extents, inputs, edit)

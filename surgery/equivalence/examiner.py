@@ -448,6 +448,10 @@ class Examiner:
             result.notes.append("compared at the dims that the model after fixes")
         for case, error in failures[:3] if refused or late else []:
             result.notes.append(f"the model after does not run on {case}: {error}")
+        if refused and self.bound:
+            result.notes.append(
+                f"the model after fixes dims: --probe compares at sizes that both take, {self.bound[0]}"
+            )
         if broken or refused or (moved and not changes):
             result.verdict = "different"
         elif late or not result.probes:
