@@ -448,7 +448,7 @@ class Examiner:
             result.notes.append("compared at the dims that the model after fixes")
         for case, error in failures[:3] if refused or late else []:
             result.notes.append(f"the model after does not run on {case}: {error}")
-        if refused and self.bound:
+        if refused and self.bound and all(case is not self.bound[0] for case, _ in failures):
             result.notes.append(
                 f"the model after fixes dims: --probe compares at sizes that both take, {self.bound[0]}"
             )
