@@ -44,7 +44,8 @@ class Rewrite:
         fields = self.fields()
         for name, value in options.items():
             if name not in fields:
-                has = f"{nearest(name, fields)}it has {', '.join(fields)}" if fields else "it has none"
+                names = f"{', '.join(fields)}: 'surgery show {self.name}'"
+                has = f"{nearest(name, fields)}it has {names}" if fields else "it has none"
                 raise BadInput(f"{self._kind} {self.name!r} has no option {name!r}", cure=has)
             try:
                 setattr(self, name, check(value, fields[name], f"option {name!r} of {self._kind} {self.name!r}"))

@@ -10,6 +10,7 @@ from surgery.clean import drop_dead
 from surgery.edit import Edit
 from surgery.errors import BadInput, Refused
 from surgery.lookup import find_tensor, tensors
+from surgery.order import read
 
 
 def extract(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -42,7 +43,7 @@ def extract(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> N
     graph.inputs[:] = []
     graph.inputs.extend([*ports, *before])
     drop_dead(model)
-    _check(before, ports, model.ir_version)
+    _check(before, ports, targets)
     # Initializers that are inputs, too: IR versions below 4 want them so, and later ones call them defaults.
     graph.inputs[:] = [*ports, *(v for v in before if v.uses())]
 
@@ -83,17 +84,42 @@ def _as_input(value: ir.Value) -> ir.Value:
     return port
 
 
-def _check(before: Sequence[ir.Value], ports: Sequence[ir.Value], ir_version: int | None) -> None:
+def _check(before: Sequence[ir.Value], ports: Sequence[ir.Value], targets: Sequence[ir.Value]) -> None:
     needed = [v for v in before if v.const_value is None and v.uses()]
     if needed:
-        value = needed[0]
-        reader = next(iter(value.uses())).node
-        more = f", and {len(needed) - 1} more inputs" if len(needed) > 1 else ""
+        beside, made = _beside(needed, ports)
+        for value in targets:
+            if value not in made:
+                raise BadInput(
+                    f"it depends on none of {', '.join(repr(v.name) for v in ports)}",
+                    where=value.name or "",
+                    cure="--from names tensors before it, --to tensors behind them",
+                )
+        value, reader = next(iter(beside.items()))
+        more = f", and {len(beside) - 1} more" if len(beside) > 1 else ""
         raise BadInput(
             f"the cut is incomplete: {value.name!r} is needed, too{more}",
             where=reader.name or reader.outputs[0].name or "",
-            cure=f"--from {','.join(v.name or '' for v in (*ports, *needed))}, or tensors behind them",
+            cure=f"--from {','.join(v.name or '' for v in (*ports, *beside))}, or tensors before them",
         )
     for port in ports:
         if not port.uses():
             raise BadInput("none of the outputs depends on it", where=port.name or "", cure="leave it out of --from")
+
+
+def _beside(needed: Sequence[ir.Value], ports: Sequence[ir.Value]) -> tuple[dict[ir.Value, ir.Node], set[ir.Value]]:
+    """What `needed` makes that meets what `ports` make, each with its first reader; and what `ports` make."""
+    from_ports, from_needed = set(ports), set(needed)
+    graph = needed[0].graph
+    assert isinstance(graph, ir.Graph)
+    beside: dict[ir.Value, ir.Node] = {}
+    for node in graph:
+        values = read(node)
+        if any(value in from_ports for value in values):
+            from_ports.update(node.outputs)
+            for value in values:
+                if value in from_needed and value not in from_ports:
+                    beside.setdefault(value, node)
+        elif any(value in from_needed for value in values):
+            from_needed.update(node.outputs)
+    return beside, from_ports

@@ -84,6 +84,8 @@ def test_errors(shell: Shell, words: tuple[str, ...], status: int, kind: str) ->
         (("apply", "two.onnx", "--pass", "nothing"), "gridsample"),
         (("apply", "two.onnx", "--pass", "typed:length=3"), "count"),
         (("apply", "two.onnx", "--pass", "hardswish:form=round"), "clip"),
+        (("show", "hardswich"), "did you mean 'hardswish'?"),
+        (("show", "atx"), "did you mean 'atc'?"),
         (("apply", "two.onnx", "--pass", "wrong", "--verify", "maybe"), "sites"),
     ],
 )

@@ -184,6 +184,11 @@ def test_only_options_that_were_given_are_shown(shell: Shell) -> None:
     assert shell.run(*words, "hardswish", "--json").document["passes"][0]["options"] == {"form": "hardsigmoid"}
 
 
+def test_options_are_shown_as_they_are_given(shell: Shell) -> None:
+    given = "typed:count=2,dims=batch=1;width=320"
+    assert f"  {given}  " in shell.run("apply", "two.onnx", "--dry-run", "--pass", given).out
+
+
 def test_changed_says_what_changes(shell: Shell) -> None:
     done = shell.run("apply", "two.onnx", "--pass", "softer")
     assert done.status == 0, done.err

@@ -78,6 +78,21 @@ def test_an_incomplete_cut_says_how_to_complete_it(model: Path, capsys: pytest.C
     assert extract(model, "--from", "b,z", "--to", "y") == 0
 
 
+def test_an_incomplete_cut_names_what_joins_behind_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> net (float[N] x) => (float[N] y)
+        { a = Relu (x) b = Abs (a) side = Neg (a) c = Exp (b) [join] y = Add (c, side) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "net.onnx")
+    assert extract(tmp_path / "net.onnx", "--from", "b", "--to", "y") == 2
+    text = capsys.readouterr().err
+    assert "'side' is needed, too" in text and "at join" in text and "--from b,side" in text
+    assert extract(tmp_path / "net.onnx", "--from", "b,side", "--to", "y") == 0
+
+
+def test_a_cut_the_wrong_way_round(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert extract(model, "--from", "d", "--to", "b") == 2
+    assert "it depends on none of 'd'\n  at b" in capsys.readouterr().err
+
+
 def test_does_not_write_over_the_model(model: Path) -> None:
     before = model.read_bytes()
     assert main(["extract", str(model), "--from", "x", "--to", "a", "-o", str(model)]) == 2

@@ -60,6 +60,14 @@ def test_unverified(shell: Shell) -> None:
     assert shell.run("verify", "a.onnx", "a.onnx").status == 0
 
 
+def test_a_model_with_dims_fixed_says_at_which_sizes_to_compare(shell: Shell) -> None:
+    assert shell.run("apply", "two.onnx", "--pass", "fix-dims:dims=batch=2", "-o", "b.onnx").status == 0
+    done = shell.run("verify", "two.onnx", "b.onnx")
+    assert done.status == 1
+    assert "--probe compares at sizes that both take, x [2, 4]" in done.err
+    assert shell.run("verify", "two.onnx", "b.onnx", "--probe", "x:2,4").status == 0
+
+
 def test_other_names_pair_by_position(shell: Shell) -> None:
     renamed = TWO.replace("] x)", "] image)").replace("(x, w)", "(image, w)").replace("] y)", "] scores)")
     shell.model(renamed.replace("y = Hard", "scores = Hard"), "b.onnx")

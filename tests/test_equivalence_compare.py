@@ -47,6 +47,13 @@ def test_what_is_reported():
     assert d.why == "1 of 4 elements are beyond the tolerance"
 
 
+def test_of_what_is_all_but_zero_no_angle_is_told():
+    x = np.array([1e-8, 2e-8, 1e-7], np.float32)
+    gap = distance(x, x[::-1].copy(), Rule(atol=1e-6))
+    assert gap.ok and (gap.max_rel, gap.cosine) == (0, 1) and gap.max_abs > 5e-8
+    assert distance(x, x + 1, Rule()).cosine < 1
+
+
 def test_the_users_tolerance_replaces_the_rule():
     rule = F32.given(None, 0.1)
     assert distance(floats(1, 0), floats(1.09, 0), rule).ok

@@ -149,7 +149,7 @@ def test_bad_input(tmp_path: Path, settings: dict[str, Any], error: type[Excepti
     [
         ("_net:example", 0, ""),
         ("_net:by_batch", 1, "begins   tensor out"),
-        ("_net:in_training", 2, "training mode (it, a Neck)"),
+        ("_net:in_training", 2, "the module is in training mode (Neck)"),
         ("_net:odd", 2, "the module rejects its inputs: RuntimeError"),
         ("_net:rigid", 2, "rejects every other size of 'width'"),
         ("_net:broken", 2, "the factory fails: RuntimeError: no weights"),
@@ -157,6 +157,7 @@ def test_bad_input(tmp_path: Path, settings: dict[str, Any], error: type[Excepti
         ("_net:nothing", 2, "_net has no 'nothing'"),
         ("_net:NOISE", 2, "_net has no 'NOISE'"),
         ("no_such_module:make", 2, "there is no module 'no_such_module'"),
+        ("_net.py:make", 2, "as in `import MODULE`"),
         ("_net", 2, "names no factory"),
     ],
 )

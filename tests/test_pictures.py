@@ -39,6 +39,16 @@ def test_two_models(tmp_path: Path) -> None:
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
 
 
+def test_a_model_whose_batch_was_freed(tmp_path: Path) -> None:
+    pytest.importorskip("PIL")
+    for name, batch in (("fixed", "1"), ("free", "batch")):
+        text = (MODEL % "0.5").replace("[batch, 3, h, w] x", f"[{batch}, 3, 16, 20] x")
+        onnx.save(onnx.parser.parse_model(text), tmp_path / f"{name}.onnx")
+    words = ["verify", str(tmp_path / "fixed.onnx"), str(tmp_path / "free.onnx"), "--show", str(tmp_path / "m.png")]
+    assert main(words) == 0
+    assert (tmp_path / "m.png").exists()
+
+
 def test_what_can_not_be_pictured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("PIL")
     from surgery import BadInput

@@ -65,6 +65,14 @@ def test_cures_verifies_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "--input_shape=x:2,3,8,12;grid:2,5,6,2" in document["steps"][0]["command"]
 
 
+def test_what_a_cure_brings_with_it_does_not_hide_what_it_cured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save(SAMPLER, tmp_path / "net.onnx")
+    assert prepare(model, "--target", ATC, "--input-shape", "x:2,3,8,12", "-o", tmp_path / "out") == 0
+    assert "found    1 finding, 1 cured" in capsys.readouterr().out
+
+
 def test_writes_what_the_compiler_and_the_chip_need(made: Path) -> None:
     record = json.loads((made / "prepare.json").read_text())
     assert record["schema"] == 1 and record["target"] == "atc" and len(record["cases"]) == 2

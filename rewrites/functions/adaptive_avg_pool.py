@@ -9,8 +9,8 @@ Why: torch exports AdaptiveAvgPool2d only where the size is known and divides th
 own rewriter takes a kernel of n // o, which is another result where it does not divide: of 7 to 3 it
 gives 4, 6, 8 in place of 8, 10, 12.
 Numbers: the same means, in another order of summation.
-Refuses: nothing. Where the output is of size 1, or the exporter knows the sizes to divide, torch's own
-stays.
+Refuses: nothing. Where the output is of size 1, or of the input's size, torch's own stays. Where nothing is dynamic
+the pass `cleanup` makes two MatMul of it.
 """
 
 from surgery import Close, Rewriter, replaces

@@ -70,7 +70,8 @@ class FixDims(Pass):
                 folded = fold(edit, extents) + freed(edit, extents) + rescaled(edit, extents)
                 places += folded
                 known = f"from now on {', '.join(bound)}: " if bound else ""
-                self.note(f"{known}{folded} nodes became constants or gained one")
+                which = "1 node" if folded == 1 else f"{folded} nodes"
+                self.note(f"{known}{which} became constant or gained a constant")
             for fault in extents.faults:
                 self.note(f"{fault.node.name or fault.node.op_type} was at odds with its shapes before: {fault}")
             places += declared.outputs(extents, inputs, edit)
@@ -378,10 +379,10 @@ def rescaled(edit: Edit, extents: Extents) -> int:
     return changed
 
 
-def scale(dim: Dim, size: int | str) -> float | None:
-    """What the runtime makes of a size, a float32, if it leads back to the size."""
-    if isinstance(size, str) or not isinstance(dim, int):
-        return 1.0 if size == dim else None
+def scale(dim: Dim, size: Dim) -> float | None:
+    """What the runtime makes of a size, a float32, if it leads back to the size; None where either is not known."""
+    if not isinstance(size, int) or not isinstance(dim, int):
+        return 1.0 if size == dim and size is not None else None
     factor = np.float32(size) / np.float32(max(dim, 1))
     # The runtime multiplies in float32, shape inference in float64.
     back = {math.floor(np.float32(dim) * factor), math.floor(dim * float(factor))}

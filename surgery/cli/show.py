@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from surgery import registry, targets
+from surgery.errors import BadInput, nearest
 from surgery.render import pages
 from surgery.render.screen import Screen
 
@@ -18,6 +19,10 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Do it."""
     if arguments.name in targets.SUMMARIES:
         return _show_target(arguments.name, screen)
+    known = [*registry.entries(), *targets.SUMMARIES]
+    if arguments.name.replace("_", "-") not in known:
+        there = f"{nearest(arguments.name, known)}there is: {', '.join(sorted(known))}"
+        raise BadInput(f"there is no rewrite or target {arguments.name!r}", cure=there)
     entry = registry.find(arguments.name)
     # A pass and a rewriter may treat one subject under one name.
     others = [e for e in registry.listed() if e.name == entry.name and e.kind != entry.kind]

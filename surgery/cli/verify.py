@@ -75,7 +75,11 @@ def _compare(arguments: argparse.Namespace, screen: Screen, stack: contextlib.Ex
     if arguments.report:
         html.write(arguments.report, html.verification_page(result, arguments.before, other, seconds))
     if arguments.show is not None and result.probes:
-        largest = max((p.shapes for p in result.probes), key=lambda shapes: sum(map(math.prod, shapes.values())))
+        from surgery.equivalence.rows import KIND
+
+        # The model before takes a batch of rows only one by one.
+        sizes = [p.shapes for p in result.probes if p.kind != KIND]
+        largest = max(sizes, key=lambda shapes: sum(map(math.prod, shapes.values())))
         pictures.picture_models(arguments.show, Path(arguments.before), Path(arguments.after), largest, arguments.seed)
     accepted = result.ok or (arguments.allow_unverified and result.verdict == "unverified")
     if screen.json:

@@ -175,9 +175,10 @@ def _floats(a: np.ndarray, b: np.ndarray, rule: Rule, floor: float) -> Distance:
     peak = float(size.max(initial=0.0))
     result = Distance(max_abs=float(gap.max(initial=0.0)), peak=peak)
     # Of elements near zero the relative difference says nothing; those count by max_abs.
-    large = size > 1e-3 * peak
-    result.max_rel = float((gap[large] / size[large]).max(initial=0.0))
-    result.cosine = _cosine(x, y)
+    if peak > DEAD or result.max_abs > DEAD:
+        large = size > 1e-3 * peak
+        result.max_rel = float((gap[large] / size[large]).max(initial=0.0))
+        result.cosine = _cosine(x, y)
     if rule.exact:
         wrong = ~(same_bits | (np.isnan(wide_a) & np.isnan(wide_b)))
         beyond, what = int(np.count_nonzero(wrong)), "have other bits"

@@ -456,6 +456,10 @@ class Examiner:
         for case, error in failures[:3] if refused or late else []:
             where = f"{case} ({case.note})" if case.note else str(case)
             result.notes.append(f"the model after does not run on {where}: {error}")
+        if refused and self.bound and all(case is not self.bound[0] for case, _ in failures):
+            result.notes.append(
+                f"the model after fixes dims: --probe compares at sizes that both take, {self.bound[0]}"
+            )
         if broken or refused or (moved and not changes):
             result.verdict = "different"
         elif late or not result.probes:

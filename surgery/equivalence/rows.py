@@ -21,6 +21,7 @@ from surgery.report import Probe
 
 Run = Callable[[dict[str, Any]], Values]  # feeds -> outputs; raises Failed
 
+KIND = "batch"  # of these probes
 COUNTS = (2, 3, 5)  # runs in one batch
 TIMES = (2, 3, 0.5)  # the size before, of a dim that is freed and is no batch
 SCALES = (1.0, -0.75, 0.5, 1.25, -0.4)  # of values, to have as many runs of one shape
@@ -176,7 +177,7 @@ class Rows:
 
 def _probe(feeds: dict[str, Any], rows: int) -> Probe:
     return Probe(
-        "batch", {name: shape_of(value) for name, value in feeds.items()}, f"{rows} rows, compared with single runs"
+        KIND, {name: shape_of(value) for name, value in feeds.items()}, f"{rows} rows, compared with single runs"
     )
 
 

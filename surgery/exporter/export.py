@@ -199,9 +199,9 @@ def _check_mode(module: torch.nn.Module) -> None:
         raise BadInput(f"what is to be exported is a {type(module).__name__}, not a torch.nn.Module")
     for name, part in module.named_modules():
         if part.training:
-            where = f"its part {name!r}" if name else "it"
+            which = f"the part {name!r} of the module" if name else "the module"
             raise BadInput(
-                f"the module is in training mode ({where}, a {type(part).__name__})",
+                f"{which} is in training mode ({type(part).__name__})",
                 cure="call module.eval() first: Dropout and BatchNorm compute something else in training",
             )
 

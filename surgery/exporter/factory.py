@@ -38,7 +38,7 @@ def call(source: str) -> tuple[Any, Any, dict[str, dict[int, str]]]:
     except SurgeryError:
         raise
     except ModuleNotFoundError as error:
-        raise Missing(f"{source} needs {error.name!r}", cure=f"pip install {error.name}") from error
+        raise Missing(f"{source} needs {error.name!r}", cure=_install(error)) from error
     except Exception as error:  # it is the user's code
         raise BadInput(f"the factory fails: {type(error).__name__}: {error}", where=source) from error
     if not isinstance(made, tuple) or len(made) not in (2, 3):
@@ -50,6 +50,10 @@ def call(source: str) -> tuple[Any, Any, dict[str, dict[int, str]]]:
     return made[0], made[1], made[2] if len(made) == 3 else {}
 
 
+def _install(error: ModuleNotFoundError) -> str:
+    return "pip install 'onnx-surgery[torch]'" if error.name == "torch" else f"pip install {error.name}"
+
+
 def _import(name: str, source: str) -> Any:
     folder = os.getcwd()
     if folder not in sys.path:
@@ -58,8 +62,12 @@ def _import(name: str, source: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
-            raise BadInput(f"there is no module {name!r}", where=source) from error
-        raise Missing(f"{name} needs {error.name!r}", where=source, cure=f"pip install {error.name}") from error
+            raise BadInput(
+                f"there is no module {name!r}",
+                where=source,
+                cure="MODULE is as in `import MODULE`: net for net.py in this folder, acme.net for a package",
+            ) from error
+        raise Missing(f"{name} needs {error.name!r}", where=source, cure=_install(error)) from error
     except SurgeryError:
         raise
     except Exception as error:

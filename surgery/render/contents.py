@@ -7,7 +7,7 @@ from typing import Any
 from surgery.contents import Contents, Node
 from surgery.render.screen import Screen
 from surgery.render.table import table
-from surgery.render.text import count, escape, name, options, size, some
+from surgery.render.text import attributes, count, escape, name, options, size, some
 
 
 def show_contents(screen: Screen, contents: Contents) -> None:
@@ -54,12 +54,12 @@ def show_nodes(screen: Screen, found: list[Node]) -> None:
         screen.say(f"  in   {some([i or '(none)' for i in node.inputs], most)}")
         screen.say(f"  out  {some([o or '(none)' for o in node.outputs], most)}")
         if node.attributes:
-            screen.say(f"  with {options(node.attributes)}")
+            screen.say(f"  with {attributes(node.attributes)}")
 
 
 def _deed(done: dict[str, Any]) -> str:
     """What a pass did, from an entry of the history; whoever wrote the model wrote that, too."""
     given = done.get("options")
-    parts = [options(given)] if isinstance(given, dict) and given else []
+    parts = [words] if isinstance(given, dict) and (words := options(given)) else []
     parts += [f"{key} {name(done[key])}" for key in ("sites", "contract", "verdict", "version") if key in done]
     return ", ".join([*parts, f"from sha256 {name(done.get('sha256'))[:12]}"])

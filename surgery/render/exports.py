@@ -13,10 +13,10 @@ def show_export(screen: Screen, source: str, result: Exported) -> None:
     if not screen.quiet:
         screen.say(f"{escape(source)}  {result.exporter}, opset {result.opset}, {count(result.nodes, 'node')}")
         for tensor, dims in result.dims.items():
-            screen.say(f"  {name(tensor)} {'x'.join(map(name, dims))}")
+            screen.say(f"  {name(tensor)} [{','.join(map(name, dims))}]")
         for one in result.rewriters:
             made = one.rewriter
-            title = f"{name(made.name)}:{options(made.options)}" if made.options else name(made.name)
+            title = f"{name(made.name)}:{words}" if (words := options(made.options)) else name(made.name)
             done = [count(n, "call") + f" of {path}" for path, n in one.calls.items() if n]
             done += [f"{count(one.altered, 'attribute')} of the module changed"] if one.altered else []
             if done or screen.verbose:

@@ -64,7 +64,7 @@ def _sentence(report: Report) -> str:
 
 
 def _set(one: PassReport) -> str:
-    return f' <span class="soft">{escape(options(one.options))}</span>' if one.options else ""
+    return f' <span class="soft">{escape(words)}</span>' if (words := options(one.options)) else ""
 
 
 def _places(one: PassReport) -> str:

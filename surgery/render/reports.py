@@ -89,7 +89,7 @@ def explain(screen: Screen, result: Verification, consequence: str, cure: str) -
 def _show_pass(screen: Screen, done: PassReport) -> None:
     most = len(done.at) if screen.verbose else _FEW
     given = {key: done.options[key] for key in (done.options if screen.verbose else done.given)}
-    title = f"{name(done.name)}:{options(given)}" if given else name(done.name)
+    title = f"{name(done.name)}:{words}" if (words := options(given)) else name(done.name)
     at = f"  at {some(done.at, most)}" if done.at else ""
     screen.say(f"  {screen.out.paint(title, 'bold')}  {count(done.places, 'place')}{at}")
     if done.places and done.contract.startswith("changes:"):
@@ -114,8 +114,8 @@ def show_findings(screen: Screen, result: Verification) -> None:
         by_shape.setdefault(shapes(probe.shapes), []).append(name(probe.kind))
     basis = ""
     if result.probes:
-        weak = f"{screen.out.paint('weak evidence', 'yellow')}, " if result.evidence.weak else ""
-        basis = f" on {count(len(result.probes), 'probe')}, {weak}evidence: {result.evidence}"
+        evidence = screen.out.paint("weak evidence", "yellow") if result.evidence.weak else "evidence"
+        basis = f" on {count(len(result.probes), 'probe')}, {evidence}: {result.evidence}"
     screen.say(f"  verify  {_verdict(screen.out, result.verdict)}{basis}")
     listed = list(by_shape.items())
     most = len(listed) if screen.verbose else 2 * _FEW

@@ -49,9 +49,10 @@ def show_findings(screen: Screen, target: Chosen, found: Sequence[Finding]) -> N
 def show_prepared(screen: Screen, result: Prepared) -> None:
     """What `prepare` did, or why it wrote nothing."""
     plan, report = result.plan, result.report
-    cured = len(plan.found) - len(plan.left)
     if plan.found and not screen.quiet:
-        screen.say(f"found    {count(len(plan.found), 'finding')}, {max(cured, 0)} cured")
+        left = {(finding.rule, finding.node) for finding in plan.left}
+        cured = sum((finding.rule, finding.node) not in left for finding in plan.found)
+        screen.say(f"found    {count(len(plan.found), 'finding')}, {cured} cured")
     if plan.passes and not screen.quiet:
         screen.say(f"passes   {', '.join(map(name, plan.passes))}")
     for text, why in plan.failed.items():

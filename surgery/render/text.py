@@ -51,9 +51,23 @@ def shapes(by_name: Mapping[str, Sequence[int]]) -> str:
     return ", ".join(f"{name(n)} {'x'.join(map(str, dims)) or 'scalar'}" for n, dims in by_name.items())
 
 
-def options(values: Mapping[str, object]) -> str:
-    """``form=clip, shift=5``."""
+def attributes(values: Mapping[str, object]) -> str:
+    """``axis=1, perm=[0, 2, 1]``."""
     return ", ".join(f"{name(key)}={name(value)}" for key, value in values.items())
+
+
+def options(values: Mapping[str, object]) -> str:
+    """``form=clip,dims=batch=1;width=320``: as the command line takes them; those that are empty are left out."""
+    given = {key: _worded(value) for key, value in values.items()}
+    return ",".join(f"{name(key)}={name(value)}" for key, value in given.items() if value)
+
+
+def _worded(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ";".join(f"{key}={one}" for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return ";".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def columns(rows: Iterable[Sequence[str]], indent: int = 0) -> str:

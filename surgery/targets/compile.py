@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -33,7 +34,6 @@ from surgery.errors import BadInput, Missing, SurgeryError
 from surgery.report import SCHEMA
 from surgery.targets import choose
 from surgery.targets.agreement import TOLERANCE, Agreement, Range, compare
-from surgery.targets.build import line
 from surgery.targets.drivers import THREADS
 from surgery.targets.drivers.worker import EVENTS, PROBE
 from surgery.targets.prepare import EXPECTED, RECORD, Prepared, Progress, prepare
@@ -363,7 +363,7 @@ def _call(result: Compiled, record: dict[str, Any], work: Path, log: BinaryIO, p
             raise Missing(
                 f"{command[0]} is not on PATH",
                 where=str(result.folder),
-                cure=f"copy the folder to where it is, and run there:\n{line(tuple(command))}",
+                cure=f"copy the folder to where it is, and run build.sh there; only to compile: {shlex.join(command)}",
             )
         progress(f"{command[0]} {step['name']}")
         before = _state(work)
