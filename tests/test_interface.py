@@ -4,7 +4,7 @@ import onnx
 import pytest
 
 import surgery
-from surgery import Pass
+from surgery import Changes, Close, Pass
 from surgery.equivalence.runner import Verifier, verify
 from surgery.errors import BadInput
 
@@ -188,3 +188,29 @@ def test_sites_alone_do_not_say_that_the_model_was_compared(tmp_path):
     found = surgery.apply(path, ["cast-io:outputs=*=float16"], verify="sites").report.verify
     assert found.verdict == "unverified"
     assert any("sites alone can't be verified" in note for note in found.notes)
+
+
+class Louder(Pass):
+    operator = "Exp"
+    contract = Changes("another function")
+
+    def rewrite(self, op, node):
+        return op.Sinh(node.inputs[0])
+
+
+class Spoilt(Pass):
+    operator = "Abs"
+    contract = Close()
+    wrong: bool = True
+
+    def rewrite(self, op, node):
+        (x,) = node.inputs
+        return op.Mul(x, op.Sign(op.Add(x, 0.25) if self.wrong else x))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_pass_that_changes_results_excuses_no_other(tmp_path, order):
+    path = save(tmp_path, "a.onnx", NET)
+    report = surgery.apply(path, [Louder(), Spoilt()][::order]).report
+    assert (report.verdict, report.verify.guilty) == ("different", Spoilt().name)
+    assert surgery.apply(path, [Louder(), Spoilt(wrong=False)][::order]).report.verdict == "changed"
