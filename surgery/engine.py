@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from surgery.authoring import Pass
-    from surgery.draft import Draft
+    from surgery.draft import Copied, Draft
 
 Progress = Callable[[str], None]
 
@@ -226,7 +226,7 @@ def _verify(
     how: dict[str, Any],
 ) -> Verification:
     active = [one for one, done in zip(chosen, report.passes, strict=True) if done.places]
-    result = verifier.compare(made.path, locate=True, names=names, **_promised(active, mode, made))
+    result = verifier.compare(made.path, locate=True, names=names, **_promised(active, mode, made.copied))
     result.mode = mode
     # Where it is only a reference that disagrees, with the model before as well, no pass is to blame.
     same = bool(result.outputs) and all(o.verdict == "equal" for o in result.outputs)
@@ -257,7 +257,7 @@ def _beside_changes(
             made = stack.enter_context(draft(model, folder / f"{passes[-1].name}.onnx"))
             if not changes:
                 verifier = stack.enter_context(Verifier(start, **how))
-                promised = _promised(passes, mode, made)
+                promised = _promised(passes, mode, made.copied)
                 found = verifier.compare(made.path, locate=True, names=names.of_ports(model), **promised)
                 verifier.close()
                 if found.verdict == "different":
@@ -271,7 +271,7 @@ def _beside_changes(
     return result
 
 
-def _promised(active: list[Pass], mode: str, made: Draft) -> dict[str, Any]:
+def _promised(active: list[Pass], mode: str, copied: Sequence[Copied] = ()) -> dict[str, Any]:
     """What several passes together promise, as `Verifier.compare` takes it."""
     contracts = [one.contract for one in active]
     close = [c for c in contracts if isinstance(c, Close)]
@@ -280,7 +280,7 @@ def _promised(active: list[Pass], mode: str, made: Draft) -> dict[str, Any]:
         "changes": any(isinstance(c, Changes) for c in contracts),
         "least": (max((c.rtol for c in close), default=0.0), max((c.atol for c in close), default=0.0)),
         "interface": frozenset(word for one in active for word in one.interface),
-        "promise": None if mode == "model" else Promise.of(((one.contract, one.domain) for one in active), made.copied),
+        "promise": None if mode == "model" else Promise.of(((one.contract, one.domain) for one in active), copied),
     }
 
 
@@ -294,7 +294,7 @@ def _guilty(verifier: Verifier, before: Path, active: list[Pass], mode: str) -> 
             model, _ = _run(model, one, names)
             so_far = active[:count]
             with draft(model, Path(folder) / "replay.onnx") as made:
-                promised = _promised(so_far, mode, made)
+                promised = _promised(so_far, mode, made.copied)
                 verdict = verifier.compare(made.path, names=names.of_ports(model), **promised).verdict
             if verdict == "different":
                 return one.name

@@ -277,7 +277,7 @@ def test_an_output_that_can_not_show_a_character(shell: Shell) -> None:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_nothing_behind(shell: Shell, number: signal.Signals, status: int) -> None:
     # So large a probe takes a second, and the new model waits beside its target meanwhile.
-    words = ["apply", "two.onnx", "--pass", "hardswish", "--probe", "x:1000000,4"]
+    words = ["apply", "two.onnx", "--pass", "hardswish", "--probe", "x:4000000,4"]
     process = subprocess.Popen(
         [sys.executable, "-m", "surgery", *words],
         cwd=shell.folder,
