@@ -285,6 +285,8 @@ def test_a_signal_leaves_nothing_behind(shell: Shell, number: signal.Signals, st
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Where the tests run in the background, they hand down that an interrupt is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until = time.monotonic() + 60
     while shell.files == {"two.onnx"} and process.poll() is None and time.monotonic() < until:
