@@ -288,7 +288,7 @@ def _read(module: str, file: Path) -> Entry | None:
     """What a file says of its rewrite; None if it defines none."""
     try:
         source = file.read_text(encoding="utf-8")
-        tree = ast.parse(source)
+        tree = _outline(source)
     except (OSError, SyntaxError, ValueError) as error:  # not to be read; no Python; no text
         kind = "rewriter" if module.rpartition(".")[0].endswith(".functions") else "pass"
         return Entry(_name(file), kind, module, file, "", "", (), error=f"can't be read: {error}")
@@ -315,6 +315,23 @@ def _read(module: str, file: Path) -> Entry | None:
         page = (ast.get_docstring(tree, clean=False) or "").strip() or ast.get_docstring(node) or ""
         return Entry(_name(file), kinds[0], module, file, page, contract, tuple(options))
     return None
+
+
+def _outline(source: str) -> ast.Module:
+    """The syntax tree without the bodies of functions, which are most of a file, and of no interest here."""
+    kept = []
+    end = source.find('"""', 3) if source.startswith('"""') else 0
+    head = source[:end]
+    left = -1  # the indentation of the function that this line is in, if any
+    for line in source[end:].split("\n"):
+        text = line.lstrip()
+        if text and (left < 0 or len(line) - len(text) <= left) and text[0] not in ")]}":
+            left = len(line) - len(text) if text.startswith(("def ", "async def ", "@")) else -1
+        kept.append("" if left >= 0 else line)
+    try:
+        return ast.parse(head + "\n".join(kept))
+    except SyntaxError:  # a class of methods alone, a text that looks like code
+        return ast.parse(source)
 
 
 def _name(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
 from collections.abc import Iterator
@@ -284,3 +285,14 @@ def test_the_registry_s_own() -> None:
     model, report = run_pass(from_proto(parse("(float[2] x) => (float[2] y) { y = HardSwish(x) }")), one)
     assert (report.name, report.options, report.places) == ("hardswish", {"form": "clip"}, 1)
     assert len(model.graph) == 4
+
+
+def test_functions_are_not_read_and_nothing_is_missed() -> None:
+    found = registry.listed()
+    outline, registry._outline = registry._outline, ast.parse
+    registry.forget()
+    try:
+        assert registry.listed() == found
+    finally:
+        registry._outline = outline
+        registry.forget()
