@@ -151,3 +151,14 @@ def test_gives_the_stored_results(name: str) -> None:
     for case in ("0", "1"):
         result = run(proto, {source.name: stored[f"{source.name}.{case}"]})
         np.testing.assert_allclose(result, stored[f"{target.name}.{case}"], rtol=0, atol=1e-4)
+
+
+def test_then_gridsample_is_not_taken_for_wrong(tmp_path):
+    """A pass that is to change nothing, behind one that does: held to it, and no false alarm."""
+    folder = os.environ.get("SURGERY_MODELS", "")
+    path = Path(folder, "rare_standin.onnx")
+    if not folder or not path.exists():
+        pytest.skip("SURGERY_MODELS names no folder with this model")
+    passes = ["gridsample-standin", "gridsample"]
+    report = surgery.apply(path, passes, reference=path.with_suffix(".npz")).report
+    assert report.verdict == "changed", str(report.verify)
