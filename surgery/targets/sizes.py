@@ -228,8 +228,14 @@ def contradicts(chosen: Chosen, port: Port, shape: Shape) -> NoReturn:
     """Refuse a shape that the model does not have."""
     asked = ",".join(map(str, shape))
     has = ",".join("?" if d is None else str(d) for d in port.dims or ())
-    rule = next((r for r in chosen.target.rules if r.id in ("A23", "T13")), None)
-    reason = f"rule {rule.id}: {rule.why} [{rule.source}]" if rule else "export it again with free dims"
+    rule = None
+    if len(shape) == len(port.dims or ()):  # a fixed dim, which targets have rules about
+        rule = next((r for r in chosen.target.rules if r.id in ("A23", "T13")), None)
+    reason = (
+        f"rule {rule.id}: {rule.why} [{rule.source}]"
+        if rule
+        else "ask for a shape that it can have, or export it again"
+    )
     raise Refused(
         f"{port.name}:{asked} contradicts the model, which has {port.name}:{has}", where=str(chosen), cure=reason
     )

@@ -289,12 +289,14 @@ def guards(cut: Cut, half: Half, domain: Mapping[str, tuple[float, float]]) -> d
         return found
     opsets = {o.domain: o.version for o in half.proto.opset_import}
     for node in half.proto.graph.node:
-        if not onnx.defs.has(node.op_type, domain=node.domain):
+        # com.microsoft::GridSample has no schema here, and the inputs of the standard operator of its name.
+        home = next((d for d in (node.domain, "") if onnx.defs.has(node.op_type, domain=d)), None)
+        if home is None:
             continue
         try:
-            schema = onnx.defs.get_schema(node.op_type, opsets.get(node.domain, 1), node.domain)
+            schema = onnx.defs.get_schema(node.op_type, opsets.get(home, 1), home)
         except onnx.defs.SchemaError:  # a file of an older opset than the operator's first
-            schema = onnx.defs.get_schema(node.op_type, domain=node.domain)
+            schema = onnx.defs.get_schema(node.op_type, domain=home)
         for formal, name in zip(schema.inputs, node.input, strict=False):
             if formal.name in domain and name and not name.startswith("c"):
                 found[name] = domain[formal.name]
