@@ -228,9 +228,7 @@ def contradicts(chosen: Chosen, port: Port, shape: Shape) -> NoReturn:
     """Refuse a shape that the model does not have."""
     asked = ",".join(map(str, shape))
     has = ",".join("?" if d is None else str(d) for d in port.dims or ())
-    rule = None
-    if len(shape) == len(port.dims or ()):  # a fixed dim, which targets have rules about
-        rule = next((r for r in chosen.target.rules if r.id in ("A23", "T13")), None)
+    rule = next((r for r in chosen.target.rules if r.id in ("A23", "T13")), None)
     reason = (
         f"rule {rule.id}: {rule.why} [{rule.source}]"
         if rule
