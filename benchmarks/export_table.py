@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from surgery.errors import SurgeryError
+
 MARK = "<!-- the table is written by benchmarks/export_table.py -->"
 HEAD = ["| model | route | nodes | static | dynamic | batch | cause |", "|---|---|--:|--:|--:|--:|---|"]
 MODELS = ("dbnet_r18", "dbnet_r50", "dbnetpp", "psenet", "panet", "crnn", "aster", "abinet", "sar", "nrtr", "satrn")
@@ -127,7 +129,11 @@ def main() -> int:
     parser.add_argument("--cell", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.cell:
-        print(json.dumps(cell(*arguments.cell)))
+        try:
+            found = cell(*arguments.cell)
+        except SurgeryError as error:
+            found = {"cause": error.what}
+        print(json.dumps(found))
         return 0
     for model in arguments.models.split(","):
         rows = []
