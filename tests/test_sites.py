@@ -12,7 +12,7 @@ import onnx
 import pytest
 from _sites import verify
 from planted.corner import WRONG
-from planted.pairs import Case, scalar
+from planted.pairs import Case, ints, scalar
 from planted.parts import CONV, HEAD, MAP, PLAIN, STEM
 from planted.right import RIGHT
 
@@ -127,6 +127,21 @@ def test_a_domain_holds_for_the_runtimes_own_spelling(tmp_path: Path, domain: st
     c = {home} <align_corners = 1> (x, b)  y = Neg (c) }}"""
     report = surgery.apply(onnx.parser.parse_model(text), ["gridsample"]).report
     assert report.verdict == report.verify.sites.verdict == "equal", str(report.verify)
+
+
+def test_a_chain_that_each_model_cuts_elsewhere_is_opened_to_its_beginning(tmp_path: Path) -> None:
+    # Before, a state has an axis more, and is what the next is made of; after, it is made to be read elsewhere.
+    before, after = ["r0 = Unsqueeze (x, zero)"], ["t0 = Identity (x)"]
+    for i in range(8):
+        before.append(f"r{i + 1} = Tanh (r{i}) t{i + 1} = Squeeze (r{i + 1}, zero)")
+        scaled = [f"a{i}_{k + 1} = Mul (a{i}_{k}, {'two' if k < 8 else 'half'})" for k in range(16)]
+        after.append(f"a{i}_0 = Mul (t{i}, two) {' '.join(scaled)} b{i} = Mul (a{i}_16, half) t{i + 1} = Tanh (b{i})")
+        after.append(f"r{i + 1} = Unsqueeze (t{i + 1}, zero)")
+    read = [f"{name} = Sum ({', '.join(f'{name[0]}{i + 1}' for i in range(8))})" for name in ("r", "t")]
+    constants = {"zero": ints(0), "two": scalar(2), "half": scalar(0.5)}
+    signature = "(float[n,3] x) => (float[1,n,3] r, float[n,3] t)"
+    case = Case("chain", "chain", signature, " ".join(before + read), " ".join(after + read), constants=constants)
+    assert verify(case, tmp_path).sites.verdict == "equal"
 
 
 def test_random_operators_are_excluded_in_words(tmp_path):

@@ -489,7 +489,7 @@ RULES = (
         "has(5) and not is_const(5) and not of_shape(5) and not fixed(0)",
         happens="refused",
         why="a state given at run time needs a fixed batch",
-        cure="fix-dims unroll",
+        cure="gru-step fix-dims unroll",
         source=MEASURED,
     ),
     Rule(

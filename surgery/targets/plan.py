@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 # Passes that make others' work possible come first; the rest in the order of the findings.
 _FIRST = ("fix-dims", "inline-functions", "unroll", "cleanup", "opset", "explicit-attributes")
-_ROUNDS = 6  # a cure may need a cure
+_ROUNDS = 10  # a cure may need a cure, or make another possible
+
+_Try = tuple[str, str, str, int]  # a rule, a node, a cure, and how many passes had matched before
 
 
 @dataclass
@@ -67,7 +69,7 @@ def plan(path: Path, chosen: Chosen, sizes: Sizes, progress: Callable[[str], Non
         progress("fix-dims")
         model, done = run_pass(model, registry.make(bound))
         result.passes += [bound] if done.places else []
-    tried: set[tuple[str, str, str]] = set()
+    tried: set[_Try] = set()
     result.left = check(model, chosen) if result.passes else result.found
     for _ in range(_ROUNDS):
         wanted = _wanted(result, known, tried, chosen, sizes)
@@ -110,12 +112,14 @@ def fixed(sizes: Sizes, *, all: bool = False) -> str:
     return f"fix-dims:shape={';'.join(shapes)}" if shapes else ""
 
 
-def _wanted(result: Plan, known: set[str], tried: set[tuple[str, str, str]], chosen: Chosen, sizes: Sizes) -> list[str]:
-    """For every finding the first cure that there is and that was not tried on it."""
+def _wanted(
+    result: Plan, known: set[str], tried: set[tuple[str, str, str, int]], chosen: Chosen, sizes: Sizes
+) -> list[str]:
+    """For every finding the first cure that there is and that was not tried on it since another pass last matched."""
     wanted: dict[str, None] = {}
     for finding in result.left:
         for cure in finding.cures:
-            key = (finding.rule, finding.node, cure)
+            key = (finding.rule, finding.node, cure, len(result.passes))
             text = _with_options(cure, chosen, sizes)
             if cure.partition(":")[0] in known and key not in tried and text not in result.failed:
                 tried.add(key)

@@ -234,6 +234,8 @@ def contradicts(chosen: Chosen, port: Port, shape: Shape) -> NoReturn:
         if rule
         else "ask for a shape that it can have, or export it again"
     )
+    if port.dims is not None and len(port.dims) != len(shape):
+        reason = f"give {len(port.dims)} sizes, one a dim; {reason}"
     raise Refused(
         f"{port.name}:{asked} contradicts the model, which has {port.name}:{has}", where=str(chosen), cure=reason
     )

@@ -27,7 +27,7 @@ from surgery.report import Step
 
 OUTPUT = "y"
 _PLAIN = {AttributeProto.INT, AttributeProto.INTS, AttributeProto.FLOAT, AttributeProto.FLOATS, AttributeProto.STRING}
-_OPENED = 60  # nodes of a half up to which inputs are opened that the other half lacks
+_LARGE = 60, 3000  # nodes of a half up to which inputs are opened that the other half lacks: at first, and widened
 _SMALL = 64  # elements; kinds tell smaller constants apart by value
 
 
@@ -124,7 +124,14 @@ class Cut:
     inputs: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, match: Congruence, claim: Claim, shared: set[int], opened: frozenset[int] = frozenset()) -> Cut:
+    def of(
+        cls,
+        match: Congruence,
+        claim: Claim,
+        shared: set[int],
+        opened: frozenset[int] = frozenset(),
+        large: int = _LARGE[0],
+    ) -> Cut:
         """Cut out `claim`.
 
         Args:
@@ -132,12 +139,13 @@ class Cut:
             claim: the claim.
             shared: ``match.shared``, which is slow to make.
             opened: classes that are no inputs.
+            large: nodes of a half up to which inputs are opened that the other half lacks.
         """
         while True:
             stop = shared - opened if opened else shared
             before, after = cone(match.a, claim.before, stop), cone(match.b, claim.after, stop)
             lone = {c for c in before.inputs.keys() ^ after.inputs.keys() if _made(match, c)}
-            if not lone or max(len(before.nodes), len(after.nodes)) > _OPENED:
+            if not lone or max(len(before.nodes), len(after.nodes)) > large:
                 break
             opened |= lone
         numbers = dict.fromkeys([*before.inputs, *after.inputs])
@@ -147,7 +155,7 @@ class Cut:
     def widened(self, shared: set[int], only: Collection[int] | None = None) -> Cut | None:
         """The cut with its inputs opened, those of the classes `only` if given; None if they are the model's own."""
         more = {c for c in self.inputs if _made(self.match, c) and (only is None or c in only)}
-        return Cut.of(self.match, self.claim, shared, self.opened | more) if more else None
+        return Cut.of(self.match, self.claim, shared, self.opened | more, _LARGE[1]) if more else None
 
     @property
     def whole(self) -> bool:

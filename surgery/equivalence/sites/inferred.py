@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +80,18 @@ class Inferred:
                 yield name, self._known[run].values[name]
             elif (known := self._known[run].tensor(name)) and known[0] in _FLOATS:
                 elem, shape = known
-                if int(np.prod(shape, dtype=np.int64)) <= self._most:
-                    rng = np.random.default_rng([self._seed, run, zlib.crc32(name.encode())])
-                    drawn = rng.standard_normal(shape, np.float32)
-                    yield name, np.asarray(drawn, helper.tensor_dtype_to_np_dtype(elem))
+                count = int(np.prod(shape, dtype=np.int64))
+                if count <= self._most:
+                    begin = zlib.crc32(f"{run} {name}".encode()) % (self._drawn.size - count)
+                    window = self._drawn[begin : begin + count].reshape(shape)
+                    yield name, window.astype(helper.tensor_dtype_to_np_dtype(elem), copy=False)
+
+    @cached_property
+    def _drawn(self) -> np.ndarray:
+        """Of which every tensor is a window: to draw each anew, whenever it is asked for, takes longer than to run."""
+        drawn = np.random.default_rng(self._seed).standard_normal(2 * self._most, np.float32)
+        drawn.flags.writeable = False
+        return drawn
 
 
 def _declared(subject: Subject) -> list[onnx.ValueInfoProto]:
