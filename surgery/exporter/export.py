@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -258,16 +259,22 @@ def _smallest(case: Case) -> int:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters warn of every constant that they hold, and print their progress."""
+    """The exporters warn of every constant that they hold, and print their progress, or their graph when they fail."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         warnings.simplefilter("ignore")
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
+        if sys.__stdout__ is not None:
+            sys.__stdout__.flush()
+        kept = os.dup(1)
+        os.dup2(nowhere.fileno(), 1)  # the graph is printed by C++
         try:
             yield
         finally:
+            os.dup2(kept, 1)
+            os.close(kept)
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
 
