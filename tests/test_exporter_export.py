@@ -170,9 +170,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], factor
 
 
 @pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
-def test_what_the_exporters_print_is_not_seen(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], exporter: str
-) -> None:
+def test_what_the_exporters_print_is_not_seen(tmp_path: Path, capfd: pytest.CaptureFixture[str], exporter: str) -> None:
     assert main(["export", "_net:foreign", "-o", str(tmp_path / "m.onnx"), "--exporter", exporter, "--json"]) == 3
     said = capfd.readouterr()
     assert "pinv" in json.loads(said.out)["error"]["what"]

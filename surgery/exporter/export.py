@@ -228,7 +228,11 @@ def _export(
     # A dim of size 1 is taken for a constant by dynamo: it is traced where none is.
     case = max(cases, key=_smallest) if exporter == "dynamo" else cases[0]
     written = max(opset, LEAST) if exporter == "dynamo" else opset
-    settings: dict[str, Any] = {"opset_version": written, "input_names": list(case.feeds), "output_names": list(outputs)}
+    settings: dict[str, Any] = {
+        "opset_version": written,
+        "input_names": list(case.feeds),
+        "output_names": list(outputs),
+    }
     if exporter == "dynamo":
         free = torch.export.Dim.DYNAMIC
         shapes = tuple(dict.fromkeys(dynamic.get(name, {}), free) for name in case.feeds)
