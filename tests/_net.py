@@ -83,6 +83,17 @@ def rigid() -> tuple[Any, ...]:
     return example(Rigid)
 
 
+class Foreign(Neck):
+    """What ONNX has no operator for."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.pinv(super().forward(x))
+
+
+def foreign() -> tuple[Any, ...]:
+    return example(Foreign)
+
+
 def broken() -> tuple[Any, ...]:
     raise RuntimeError("no weights")
 

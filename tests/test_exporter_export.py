@@ -169,6 +169,15 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], factor
     assert [p.name for p in tmp_path.iterdir()] == ([] if status else ["m.onnx"])
 
 
+@pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
+def test_what_the_exporters_print_is_not_seen(tmp_path: Path, capfd: pytest.CaptureFixture[str], exporter: str) -> None:
+    assert main(["export", "_net:foreign", "-o", str(tmp_path / "m.onnx"), "--exporter", exporter, "--json"]) == 3
+    said = capfd.readouterr()
+    assert "pinv" in json.loads(said.out)["error"]["what"]
+    assert not said.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_command_line_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--dynamic", "x:n,3,h,48", "--opset", "11", "--show", str(tmp_path / "m.png"), "--json"]
     pytest.importorskip("PIL")

@@ -108,11 +108,14 @@ def _choose(module, stages, images):
     peaks = _peaks(module, images)
     parts = [set(stage.modules()) for stage in stages]
     reached = [max(peak for part, peak in peaks.items() if part in own) for own in parts]
-    elsewhere = max(peak for part, peak in peaks.items() if not any(part in own for own in parts))
-    if elsewhere > HALF:
+    others = {part: peak for part, peak in peaks.items() if not any(part in own for own in parts)}
+    highest = max(others, key=others.__getitem__)
+    if others[highest] > HALF:
+        name = next(name for name, part in module.named_modules() if part is highest)
         raise Refused(
-            f"panet-fp16: on these images a tensor outside the stages of the backbone reaches {elsewhere:.3g}",
-            cure="'surgery ranges' shows where; that part has to stay in float32",
+            f"panet-fp16: on these images {others[highest]:.3g} is reached outside the stages of the backbone",
+            where=name,
+            cure="that part has to stay in float32, which is for the compiler's own options",
         )
     shifts = [max(math.ceil(math.log2(max(peak, 1.0) * 2 / HALF)), 0) for peak in reached]
     if not any(shifts):

@@ -10,7 +10,7 @@ Why: compilers differ on which pixel is the nearest (TensorRT before 8 takes ano
 does: mmdeploy, mmocr/models/text_detection/fpn_cat.py), and on all of them bilinear is the same.
 For a model that is exported already, the pass of this name does the same.
 Numbers: results change; on an untrained PANet by 1e-3 of values up to 0.1. Train with the mode set,
-or measure what it costs: `surgery evaluate`.
+or measure on images of yours what it costs; `surgery export --show` pictures the result.
 Refuses: a model without such a neck.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
-from surgery import equivalence
+from surgery import engine, equivalence
 from surgery.contract import Changes
 from surgery.draft import Draft
 from surgery.equivalence.compare import Rule
@@ -31,7 +32,8 @@ from surgery.rewriting import Rewriter
 if TYPE_CHECKING:
     import torch
 
-OPSETS = {"torchscript": 17, "dynamo": 18}  # by default; the dynamo exporter writes none below 18
+OPSETS = {"torchscript": 17, "dynamo": 18}  # by default
+LEAST = 18  # that the dynamo exporter writes: what is older is converted
 RTOL, SCALE = 1e-4, 1e-5  # of an element, and of an output's largest
 
 
@@ -116,7 +118,8 @@ def export(
         path: the file to write.
         dynamic: of each input the axes whose size is to be free, and their names:
             ``{"x": {0: "batch", 3: "width"}}``. Dims of outputs are named after them.
-        opset: 17 by default with TorchScript, 18 with dynamo.
+        opset: 17 by default with TorchScript, 18 with dynamo. The dynamo exporter writes 18 and
+            later; the pass ``opset`` converts that to an older one.
         exporter: "torchscript" or "dynamo".
         backend: the compiler that the model is for, as rewriters name it.
         rewrites: rewriters, by name with options, or as objects.
@@ -145,8 +148,6 @@ def export(
     if exporter not in EXPORTERS:
         raise BadInput(f"there is no exporter {exporter!r}", cure=f"there is: {', '.join(EXPORTERS)}")
     opset = OPSETS[exporter] if opset is None else opset
-    if exporter == "dynamo" and opset < OPSETS["dynamo"]:
-        raise BadInput(f"the dynamo exporter writes opset 18 and later, not {opset}", cure="export by torchscript")
     _check_mode(module)
     dynamic = dynamic or {}
     feeds = given.named(module, args, inputs)
@@ -226,7 +227,12 @@ def _export(
         raise BadInput(f"{len(outputs)} names are given for {len(cases[0].outputs)} outputs")
     # A dim of size 1 is taken for a constant by dynamo: it is traced where none is.
     case = max(cases, key=_smallest) if exporter == "dynamo" else cases[0]
-    settings: dict[str, Any] = {"opset_version": opset, "input_names": list(case.feeds), "output_names": list(outputs)}
+    written = max(opset, LEAST) if exporter == "dynamo" else opset
+    settings: dict[str, Any] = {
+        "opset_version": written,
+        "input_names": list(case.feeds),
+        "output_names": list(outputs),
+    }
     if exporter == "dynamo":
         free = torch.export.Dim.DYNAMIC
         shapes = tuple(dict.fromkeys(dynamic.get(name, {}), free) for name in case.feeds)
@@ -249,7 +255,24 @@ def _export(
             f"the {exporter} exporter can't export the module: {_cause(error)}",
             cure="another opset, the other exporter (--exporter), or a rewriter for the code named may help",
         ) from error
-    return onnx.load(path, load_external_data=False)
+    model = onnx.load(path, load_external_data=False)
+    return model if written == opset else _converted(model, opset)
+
+
+def _converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """The model at an older opset; what became of it is held against the module later."""
+    import onnx_ir as ir
+
+    try:
+        made = engine.apply(model, [f"opset:to={opset}"], verify="none").model
+    except Refused as error:
+        raise Refused(
+            f"the dynamo exporter writes opset {LEAST} and later, and {error.what}",
+            where=error.where,
+            cure=f"{error.cure}; TorchScript writes opset {opset} itself (--exporter torchscript)",
+        ) from error
+    assert made is not None  # it was not judged
+    return ir.to_proto(made)
 
 
 def _smallest(case: Case) -> int:
@@ -258,16 +281,22 @@ def _smallest(case: Case) -> int:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters warn of every constant that they hold, and print their progress."""
+    """The exporters warn of every constant that they hold, and print their progress, or their graph when they fail."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         warnings.simplefilter("ignore")
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
+        if sys.__stdout__ is not None:
+            sys.__stdout__.flush()
+        kept = os.dup(1)
+        os.dup2(nowhere.fileno(), 1)  # the graph is printed by C++
         try:
             yield
         finally:
+            os.dup2(kept, 1)
+            os.close(kept)
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
 

@@ -331,10 +331,10 @@ RULES = (
         f"{_HALF} and beyond(65504)",
         happens="fp16",
         why=(
-            "the default is fp16, where a stored number beyond 65504 is infinite: rescale it, or choose "
-            "--precision_mode or --keep_dtype"
+            "the default is fp16, where a stored number beyond 65504 is infinite: choose --precision_mode or "
+            "--keep_dtype, or train or export with smaller weights; no pass rescales them"
         ),
-        cure="fp16-range",
+        cure="",
         source=OPTIONS,
     ),
     NEGATIVE_DIMS,
