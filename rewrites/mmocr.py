@@ -132,14 +132,30 @@ def exportable(net: Any) -> tuple[Any, dict[str, dict[int, str]]]:
             self.net = net
 
         def forward(self, input: torch.Tensor) -> Any:
-            found = self.net(input, None, mode="tensor")
+            found = self.net(input, _samples(self.net, input), mode="tensor")
             # PSENet's and PANet's heads may give several maps by name.
             return torch.stack(list(found.values()), 1) if isinstance(found, dict) else found
 
-    axes = {0: "batch", 3: "width"}
+    axes = {0: "batch"}
+    if type(net).__name__ != "ABINet":  # its tables of positions are of one width
+        axes[3] = "width"
     if hasattr(net, "det_head"):
         axes[2] = "height"
     return Exportable().eval(), {"input": dict(sorted(axes.items()))}
+
+
+def _samples(net: Any, input: Any) -> list[Any] | None:
+    """What tells a model of each image how much of it is padding: nothing of it is.
+
+    The transformers among the recognisers do not run without. NRTR takes an empty list for no padding, and
+    SATRN would mask all for one.
+    """
+    kind = type(net).__name__
+    if kind != "SATRN":
+        return [] if kind == "NRTR" else None
+    from mmocr.structures import TextRecogDataSample
+
+    return [TextRecogDataSample(metainfo={"valid_ratio": 1.0}) for _ in range(len(input))]
 
 
 def _forget_downloads(settings: Any) -> None:
