@@ -132,6 +132,12 @@ def test_bad_input(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("parts", ["crnn_mini-vgg_5e_mj,crnn.pth", "a,b,c,d"])
+def test_other_than_three_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str], parts: str) -> None:
+    assert main(["export", f"mmocr:{parts}", "-o", str(tmp_path / "m.onnx")]) == 2
+    assert "write mmocr:CONFIG,CHECKPOINT,IMAGE" in capsys.readouterr().err
+
+
 def test_a_name_that_resolves_to_another_class() -> None:
     """As the published cure for PANet has it: it leads to the recogniser's BasicBlock."""
     nets.net("crnn")
