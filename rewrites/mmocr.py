@@ -17,15 +17,23 @@ from surgery import BadInput, Missing
 INSTALL = "make mmdeploy in a checkout of onnx-surgery does it; docs/mmocr.md has the recipe"
 
 
-def factory(config: str, checkpoint: str, image: str, *_: str) -> tuple[Any, Any, dict[str, dict[int, str]]]:
+def factory(*given: str) -> tuple[Any, Any, dict[str, dict[int, str]]]:
     """The module, its input, and its dynamic dims.
+
+    Args:
+        given: CONFIG, CHECKPOINT and IMAGE.
 
     Raises:
         BadInput: a file can't be read, or the weights do not fit the config.
         Missing: mmocr, or what it needs, is not installed.
     """
-    if _:
-        raise BadInput("there is more than CONFIG,CHECKPOINT,IMAGE", where=",".join((config, checkpoint, image, *_)))
+    if len(given) != 3:
+        raise BadInput(
+            f"there are {len(given)} parts, not three",
+            where=",".join(given),
+            cure="write mmocr:CONFIG,CHECKPOINT,IMAGE",
+        )
+    config, checkpoint, image = given
     net, settings = build(config)
     load(net, checkpoint)
     module, dynamic = exportable(net)

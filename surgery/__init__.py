@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from surgery.nested import graphs
     from surgery.optimizers import optimize
     from surgery.report import Report, Verification
+    from surgery.respelling import respell
     from surgery.rewriting import Rewriter, replaces
     from surgery.targets.check import check
     from surgery.targets.compile import Compiled, compile
@@ -70,6 +71,7 @@ __all__ = [
     "optimize",
     "patched",
     "replaces",
+    "respell",
     "save",
     "tidy",
     "verify",
@@ -92,6 +94,7 @@ _HOMES = {
     "graphs": "nested",
     "optimize": "optimizers",
     **dict.fromkeys(("Report", "Verification"), "report"),
+    "respell": "respelling",
     "check": "targets.check",
     **dict.fromkeys(("Compiled", "compile"), "targets.compile"),
     "Finding": "targets.finding",

@@ -45,7 +45,7 @@ def spell(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
                 return result
     new = schema(op_type, None)
     assert new is not None
-    kept = _fitting(op_type, op.opset, inputs, attributes) if op.opset >= BY_BODY.get(op_type, 0) else None
+    kept = fitting(op_type, op.opset, inputs, attributes) if op.opset >= BY_BODY.get(op_type, 0) else None
     if kept is not None:
         return op.emit(op_type, inputs, kept, count)
     with contextlib.suppress(Refused):  # of an operator of the body: what was asked for is this one
@@ -53,11 +53,11 @@ def spell(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
         if expanded is not None:
             return expanded[0] if count == 1 else expanded[:count]
     later = range(op.opset + 1, new.since_version)
-    able = (opset for opset in later if _fitting(op_type, opset, inputs, attributes) is not None)
+    able = (opset for opset in later if fitting(op_type, opset, inputs, attributes) is not None)
     raise refusal(op_type, op.opset, next(able, new.since_version))
 
 
-def _fitting(op_type: str, opset: int, inputs: Inputs, attributes: dict[str, Any]) -> dict[str, Any] | None:
+def fitting(op_type: str, opset: int, inputs: Inputs, attributes: dict[str, Any]) -> dict[str, Any] | None:
     """The attributes with which the version at `opset` takes the same inputs; None if there are none."""
     old, new = schema(op_type, opset), schema(op_type, None)
     if old is None or new is None or old.deprecated:
@@ -123,7 +123,7 @@ def _said(op: Op, op_type: str, inputs: Inputs, attributes: dict[str, Any], coun
     assert body is not None and new is not None
     if attributes.keys() <= kinds(op_type, None).keys() and len(inputs) <= new.max_input:
         return op.call(op_type, inputs, {**attributes, "outputs": count})
-    kept = _fitting(op_type, op.opset, inputs, attributes)
+    kept = fitting(op_type, op.opset, inputs, attributes)
     return None if kept is None else op.emit(op_type, inputs, kept, count)
 
 

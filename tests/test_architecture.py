@@ -32,6 +32,7 @@ LAYERS = (
     "rewriting",
     "authoring",
     "match",
+    "respelling",
     "op",
     "spelling",
     "extents",

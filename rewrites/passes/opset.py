@@ -3,11 +3,15 @@
     opset 12:  x ── Squeeze axes=[0] ── y          =>          x ────── Squeeze ── y
                                                    opset 13:   [0] ──────┘
 
-By onnx's own version converter, up and down. It gets the graph without its large weights, so that a model of any size
-is converted at the cost of its nodes, and what it loses is put back: metadata, documentation, functions.
+Down to opset 11 each operator is spelt as `op` spells it for passes there; most stay as they are. Up, and down below
+11, by onnx's own version converter. It gets the graph without its large weights, so that a model of any size is
+converted at the cost of its nodes, and what it loses is put back: metadata, documentation, functions.
 
-Why: a backend, or another pass, wants a newer operator (LayerNormalization, 17) or knows only older ones.
-Numbers: an operator has the same meaning, though other kernels may round otherwise.
+Why: a backend, or another pass, wants a newer operator (LayerNormalization, 17) or knows only older ones. Down, onnx
+1.23's converter has no way for Relu, Add or Shape below opset 14, and gives Softmax over another than the last axis
+another meaning below 13.
+Numbers: an operator has the same meaning, though other kernels may round otherwise. Below opset 14 a Reshape whose
+shape is computed has no allowzero, which is the same for every tensor that has elements.
 Refuses: an operator that the converter can't convert, by node; operators of another meaning inside functions, which
 it does not look into.
 """
@@ -18,8 +22,9 @@ import onnx
 import onnx_ir as ir
 from onnx import version_converter
 
-from surgery import BadInput, Close, Edit, Pass, Refused, graphs
+from surgery import BadInput, Close, Edit, Pass, Refused, graphs, respell
 
+LEAST = 11  # before it, names say other things than they do today
 LARGE = 1024  # bytes; adapters read small constants only: axes, scales, targets of Reshape
 
 
@@ -34,6 +39,8 @@ class Opset(Pass):
         if have in (0, self.to):  # 0: no standard operator at all
             return 0
         look_into_functions(model, have, self.to)
+        if LEAST <= self.to < have:
+            return max(respell(model, self.to, self.name), 1)
         weights = take_out(model)
         places = changed(model, have, self.to)
         proto = ir.to_proto(model)

@@ -152,13 +152,11 @@ def export(
     dynamic = dynamic or {}
     feeds = given.named(module, args, inputs)
     given.check(feeds, dynamic)
+    context = patched(*rewrites, backend=backend, opset=opset, exporter=exporter, module=module, registered=registered)
     result = Exported(None, exporter=exporter, opset=opset)
     with Draft(Path(path)) as draft:
         tell("running the module")
         truth = given.cases(module, feeds, dynamic, seed)
-        context = patched(
-            *rewrites, backend=backend, opset=opset, exporter=exporter, module=module, registered=registered
-        )
         with context as result.rewriters:
             changed = any(isinstance(one.rewriter.contract, Changes) for one in result.rewriters)
             tell("exporting")
@@ -253,7 +251,8 @@ def _export(
     except Exception as error:  # the exporters raise whatever they come upon
         raise Refused(
             f"the {exporter} exporter can't export the module: {_cause(error)}",
-            cure="another opset, the other exporter (--exporter), or a rewriter for the code named may help",
+            cure="a newer opset (the pass `opset` converts the file down), the other exporter (--exporter), "
+            "or a rewriter for the code named may help",
         ) from error
     model = onnx.load(path, load_external_data=False)
     return model if written == opset else _converted(model, opset)

@@ -22,7 +22,8 @@ def example(request: pytest.FixtureRequest):
     return request.param, nets.example(request.param)
 
 
-@pytest.mark.parametrize(("exporter", "opset"), [("torchscript", 11), ("torchscript", 17), ("dynamo", 18)])
+@pytest.mark.parametrize("opset", [11, 17])
+@pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
 def test_is_equal(tmp_path: Path, example, exporter: str, opset: int) -> None:
     name, (module, x, dynamic) = example
     done = surgery.export(module, x, tmp_path / "m.onnx", dynamic=dynamic, exporter=exporter, opset=opset)
@@ -71,16 +72,13 @@ def onnx_session(path: Path):
     return ort.InferenceSession(str(path), options)
 
 
-def test_the_pass_on_the_plain_export_gives_the_same(tmp_path: Path) -> None:
-    from surgery import registry
-
-    if "upsample-mode" not in registry.entries("pass"):
-        pytest.skip("there is no pass upsample-mode")
-    module, x, dynamic = nets.example("panet")
+@pytest.mark.parametrize(("name", "resizes"), [("panet", 12), ("dbnet_r18", 7), ("psenet", 6)])
+def test_the_pass_on_the_plain_export_gives_the_same(tmp_path: Path, name: str, resizes: int) -> None:
+    module, x, dynamic = nets.example(name)
     surgery.export(module, x, tmp_path / "plain.onnx", dynamic=dynamic, opset=11)
     surgery.export(module, x, tmp_path / "ours.onnx", dynamic=dynamic, opset=11, rewrites=["upsample-mode"])
     done = surgery.apply(tmp_path / "plain.onnx", ["upsample-mode"], tmp_path / "passed.onnx")
-    assert done.ok
+    assert (done.ok, done.report.passes[0].places) == (True, resizes)
     assert surgery.verify(tmp_path / "ours.onnx", tmp_path / "passed.onnx").verdict == "equal"
 
 
@@ -132,6 +130,12 @@ def test_bad_input(
     assert re.search(why, said)
     assert "Traceback" not in said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("parts", ["crnn_mini-vgg_5e_mj,crnn.pth", "a,b,c,d"])
+def test_other_than_three_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str], parts: str) -> None:
+    assert main(["export", f"mmocr:{parts}", "-o", str(tmp_path / "m.onnx")]) == 2
+    assert "write mmocr:CONFIG,CHECKPOINT,IMAGE" in capsys.readouterr().err
 
 
 def test_a_name_that_resolves_to_another_class() -> None:
