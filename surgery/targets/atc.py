@@ -334,7 +334,7 @@ RULES = (
             "the default is fp16, where a stored number beyond 65504 is infinite: rescale it, or choose "
             "--precision_mode or --keep_dtype"
         ),
-        cure="fp16-range",
+        cure="",
         source=OPTIONS,
     ),
     NEGATIVE_DIMS,
