@@ -357,3 +357,24 @@ def test_inputs_of_the_user_are_the_probes(tmp_path: Path, capsys: pytest.Captur
     capsys.readouterr()
     assert prepare(*words, "--input-shape", "x:1,3,8,12", "--input-shape", "x:1,3,16,20") == 2
     assert "x:2,3,16,20 is none of the sizes asked for" in capsys.readouterr().err
+
+
+def test_says_what_was_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prepare(save(PLAIN, tmp_path / "net.onnx"), "--target", "onnxruntime", "-o", tmp_path / "plain") == 0
+    out = capsys.readouterr().out
+    assert "no pass changed the model: there is nothing to compare" in out
+    assert "build.sh compiles, expected.npz has 1 probe to prove the result by" in out
+    assert prepare(save(CUBIC, tmp_path / "net.onnx"), "--target", "mnn", "-o", tmp_path / "cubic") == 0
+    assert "verify   equal, before and after, on " in capsys.readouterr().out
+
+
+def test_a_cure_that_was_tried_and_did_not_help_is_not_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 13]>
+        g (float[1,3,8,10] x) => (float[1,3,8,10] y) <float z = {0}> { q = Greater(x, z)  y = Cast<to=1>(q) }"""
+    model = save(text, tmp_path / "net.onnx")
+    assert main(["check", str(model), "--target", "ncnn", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["findings"][0]["cures"] == ["where-arithmetic:form=arithmetic"]
+    assert prepare(model, "--target", "ncnn", "-o", tmp_path / "out", "--json") == 1
+    assert [finding["cures"] for finding in json.loads(capsys.readouterr().out)["left"]] == [[]]

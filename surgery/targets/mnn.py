@@ -612,7 +612,7 @@ RULES = (
         "block_size or dtype(0) in ('int4', 'uint4')",
         happens="wrong",
         why="blocks and 4 bits are read as something else, or end the converter",
-        cure="qdq-arithmetic",
+        cure="",
         source=MEASURED,
     ),
     Rule(

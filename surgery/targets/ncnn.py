@@ -332,6 +332,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N5.lookup",
+        "Gather",
+        "is_const(0) and not is_const(1) and given('axis')",
+        happens="refused",
+        why="a stored table is looked up only where the attribute axis is not written",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N5.input",
         "Gather",
         "not is_const(1) and not is_const(0) and not of_shape(0)",
@@ -445,7 +454,7 @@ RULES = (
         "any(isinf(v) for v in const(2) or [value])",
         happens="refused",
         why="infinity is no number of its text format",
-        cure="pad-lower",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -679,7 +688,16 @@ RULES = (
     ),
     Rule(
         "N18.matmul",
-        "MatMul Einsum",
+        "MatMul",
+        "rank(0) >= 5 or rank(1) >= 5 or out_rank() >= 5",
+        happens="refused",
+        why="tensors have at most 4 dims",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N18.einsum",
+        "Einsum",
         "rank(0) >= 5 or rank(1) >= 5 or out_rank() >= 5",
         happens="refused",
         why="tensors have at most 4 dims",

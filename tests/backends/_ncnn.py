@@ -237,11 +237,19 @@ ROWS: dict[str, list[Row]] = {
             consts="int64 k={1}",
         )
     ],
+    "N5.lookup": [
+        Row(
+            "g = Gather<axis=0>(v,i) y = Relu(g)",
+            "g = Gather(v,i) y = Relu(g)",
+            ins="int64[1,3] i",
+            consts=f"float[12,4] v={{{numbers((12, 4))}}}",
+        )
+    ],
     "N5.table": [
         Row(
-            "y = Gather<axis=0>(w,i)",
-            "y = Gather<axis=0>(v,i)",
-            ins="int64[3] i",
+            "g = Gather(w,i) y = Relu(g)",
+            "g = Gather(v,i) y = Relu(g)",
+            ins="int64[1,3] i",
             consts=f"float[5,4] w={{{numbers((5, 4))}}}, float[12,4] v={{{numbers((12, 4))}}}",
         )
     ],
@@ -429,6 +437,8 @@ ROWS: dict[str, list[Row]] = {
             ins="float[1,12,4,5] x",
             consts="int64[5] s={1,3,4,4,5}, float[5,2] w={1,2,3,4,5,6,7,8,9,1}, int64[4] u={1,12,4,2}",
         ),
+    ],
+    "N18.einsum": [
         Row(
             'r = Reshape(x,s) m = Einsum<equation="abcde,ef->abcdf">(r,w) y = Reshape(m,u)',
             ins="float[1,12,4,5] x",

@@ -27,7 +27,7 @@ class Row(NamedTuple):
         given: values of inputs; others are seeded normal, integers 0 and 1.
         at: what the letters are, size by size.
         after: what stands behind the graph: functions.
-        tries: how often it is run at most: memory beyond its own may hold what is right.
+        tries: how often it is run at most: where memory that is not its own is read, it may fail in any way, or not.
         then: what happens to this one, where it is another word than the rule's.
     """
 

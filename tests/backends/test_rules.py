@@ -81,7 +81,10 @@ def test_what_a_rule_says_happens(name: str, id: str, k: int, tmp_path: Path) ->
         seen.append(compiled(model, cases, name, tmp_path / str(attempt)))
         if seen[-1].verdict != "equal":
             break
-    assert seen[-1].verdict == VERDICTS[row.then or rule(name, id).happens], seen[-1].why
+    if row.tries == 1:
+        assert seen[-1].verdict == VERDICTS[row.then or rule(name, id).happens], seen[-1].why
+    else:  # what lies beyond the memory decides how it fails, and when
+        assert seen[-1].verdict != "equal"
 
 
 BESIDE = [(name, id, k) for name, id, k in EACH if ROWS[name][id][k].good]
