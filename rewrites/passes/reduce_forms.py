@@ -50,13 +50,15 @@ class ReduceForms(Pass):
             return op.skip(f"{x.name!r} is of type {x.dtype or 'unknown'}")
         keep = node.attr("keepdims")
 
-        lengths = [x.shape[axis] if x.shape is not None else None for axis in axes or ()]
-        if self.mean and not all(isinstance(length, int) for length in lengths):
+        lengths = [x.shape[axis] for axis in axes or ()] if x.shape is not None else [None]
+        numbers = [length for length in lengths if isinstance(length, int)]
+        if self.mean and len(numbers) < len(lengths):
             return op.skip("lengths that it sums over are free")
+        count = float(math.prod(numbers))
 
         def total(values, keepdims=keep):
             if self.mean and axes:
-                return op.Mul(op.ReduceMean(values, axes, keepdims=keepdims), float(math.prod(lengths)))
+                return op.Mul(op.ReduceMean(values, axes, keepdims=keepdims), count)
             return values if idle else op.ReduceSum(values, axes or None, keepdims=keepdims)
 
         if node.op_type == "ReduceSum":
