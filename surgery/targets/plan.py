@@ -77,7 +77,8 @@ def plan(path: Path, chosen: Chosen, sizes: Sizes, progress: Callable[[str], Non
             progress(text)
             model = _run(path, model, text, result)
         result.left = check(model, chosen)
-    # A cure that was tried is none.
+    # A cure that was tried is none; but of several sizes one by itself may be fixed.
+    tried = {key for key in tried if key[2] != "fix-dims" or sizes.static}
     result.left = [
         finding._replace(cures=tuple(c for c in finding.cures if (finding.rule, finding.node, c) not in tried))
         for finding in result.left
