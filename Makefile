@@ -28,10 +28,11 @@ test: .venv/dev
 backend-tests: .venv/dev
 	$(BIN)/pytest -n 2 -m backend_all
 
-# What `surgery compile` does on OpenVINO, MNN and ncnn, in an environment of its own: half a gigabyte.
+# What `surgery compile` does on OpenVINO, MNN and ncnn, and whether their rules are true, in an environment of its
+# own: half a gigabyte.
 # Figures on real models: .venv-backends/bin/python -m benchmarks.targets, with SURGERY_MODELS.
 backends: .venv-backends/done
-	.venv-backends/bin/pytest tests/backends tests/test_targets_compile.py
+	.venv-backends/bin/pytest -n 2 tests/backends tests/test_targets_compile.py
 
 # Each figure beside its peer. Those on real models need SURGERY_MODELS.
 bench: .venv/dev
@@ -82,6 +83,6 @@ build/tps.onnx: fixtures/tps.py fixtures/__init__.py fixtures/__main__.py fixtur
 .venv-backends/done: BIN := .venv-backends/bin
 .venv-backends/done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-backends
-	$(INSTALL) --editable '.[openvino,mnn,ncnn]' pytest
+	$(INSTALL) --editable '.[openvino,mnn,ncnn]' pytest pytest-xdist
 	$(INSTALL) --no-deps pnnx
 	touch $@

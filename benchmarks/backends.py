@@ -1,10 +1,10 @@
 """What real backends make of a folder of cases, as they are and after the cures; written to docs/backends.md.
 
 The folder holds cases.zip (NAME.onnx; NAME.npz with inputs INPUT.k and ONNX Runtime's OUTPUT.k) and verdicts.tsv, a
-header ``case group onnxruntime openvino mnn ncnn`` and a row a case. For every case and backend: is it refused by
-`check`, what does the plan of `prepare` apply, is the result verified, and does it then compile, run and match, each
-time in a process of its own. A case with two sizes is prepared for both in one model; where the rules ask for fixed
-dims, once for each size.
+header ``case group onnxruntime openvino mnn ncnn`` and a row a case. Every case goes through `prepare` and `compile`
+for every backend, as a user's model does: is it refused by `check`, what is applied, is the result verified, and does
+it then compile, run and match, each time in a process of its own. A case with two sizes is prepared for both in one
+model; where the rules ask for fixed dims, once for each size.
 
 python -m benchmarks.backends FOLDER [--backend NAME] [--case NAME] [--times 3] [--as-is] [--write docs/backends.md]
 """
@@ -19,22 +19,26 @@ import os
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import onnx
 
-from benchmarks._drivers import served
-from surgery.engine import apply
+from benchmarks._raw import fixed, lay_out
 from surgery.errors import SurgeryError
-from surgery.model import load
 from surgery.targets import choose
-from surgery.targets.plan import Plan, plan, ports
-from surgery.targets.sizes import Dim, settle
+from surgery.targets.cases import Case
+from surgery.targets.compile import compile
+from surgery.targets.plan import Plan
+from surgery.targets.prepare import prepare
 
 BACKENDS = ("openvino", "mnn", "ncnn")
 GOOD = ("worked", "cured", "refused beforehand")
+SECONDS = 120.0  # in which a case is compiled and run
 
 
 @dataclass
@@ -72,7 +76,6 @@ def main() -> int:
     parser.add_argument("--failing", action="store_true", help="only pairs that fail as they are")
     parser.add_argument("--working", action="store_true", help="only pairs that work as they are")
     parser.add_argument("--times", type=int, default=3, help="how often each is run")
-    parser.add_argument("--verify", default="full", help="as of `surgery apply`; none is for a quick look")
     parser.add_argument("--as-is", action="store_true", help="measure the cases as they are anew, too")
     parser.add_argument("--write", type=Path, help="the document to write")
     parser.add_argument("--json", type=Path, help="every row, for a closer look")
@@ -82,23 +85,21 @@ def main() -> int:
     folder = Path(arguments.folder)
     with open(folder / "verdicts.tsv", newline="") as table:
         known = list(csv.DictReader(table, delimiter="\t"))
+    pairs = [
+        (entry["case"], backend, entry[backend])
+        for backend in arguments.backend or BACKENDS
+        for entry in known
+        if (not arguments.case or entry["case"] in arguments.case)
+        and not (arguments.failing and entry[backend] == "ok")
+        and not (arguments.working and entry[backend] != "ok")
+    ]
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as scratch:
-        cases = Path(scratch)
-        zipfile.ZipFile(folder / "cases.zip").extractall(cases)
-        for backend in arguments.backend or BACKENDS:
-            with served(backend) as ask:
-                for entry in known:
-                    if arguments.case and entry["case"] not in arguments.case:
-                        continue
-                    if arguments.failing and entry[backend] == "ok":
-                        continue
-                    if arguments.working and entry[backend] != "ok":
-                        continue
-                    row = examine(cases, entry["case"], backend, entry[backend], ask, arguments)
-                    rows.append(row)
-                    line = f"{backend:9} {row.case:34} {row.before:8} {row.outcome:24}"
-                    print(f"{line} {' '.join(row.passes)} {','.join(row.left)} {row.why}", flush=True)
+    with tempfile.TemporaryDirectory() as scratch, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        zipfile.ZipFile(folder / "cases.zip").extractall(scratch)
+        for row in pool.map(partial(examine, Path(scratch), arguments.times, arguments.as_is), pairs):
+            rows.append(row)
+            line = f"{row.backend:9} {row.case:34} {row.before:8} {row.outcome:24}"
+            print(f"{line} {' '.join(row.passes)} {','.join(row.left)} {row.why}", flush=True)
     print("\n".join(summary(rows)))
     if arguments.json:
         arguments.json.write_text(json.dumps([vars(row) | {"outcome": row.outcome} for row in rows], indent=1))
@@ -107,74 +108,78 @@ def main() -> int:
     return 0 if all(row.outcome in GOOD for row in rows) else 1
 
 
-def examine(
-    cases: Path, name: str, backend: str, before: str, ask: Callable[..., tuple[str, str]], how: argparse.Namespace
-) -> Row:
+def examine(cases: Path, times: int, as_is: bool, pair: tuple[str, str, str]) -> Row:
     """Take one case through it all."""
+    name, backend, before = pair
     row = Row(name, backend, before)
     model, feeds = cases / f"{name}.onnx", cases / f"{name}.npz"
-    if how.as_is:
-        seen = [ask(model, feeds)[0] for _ in range(how.times)]
-        row.before = next((v for v in seen if v != "ok"), "ok")
-    together = sizes_of(feeds)
-    made = prepared(row, model, feeds, together, how.verify)
-    if row.left and len(together) > 1 and any(cure == "fix-dims" for f in made.left for cure in f.cures):
-        tried, row.left, row.passes = (row.left, row.passes), [], []
-        parts = [part(feeds, k, cases) for k in range(len(together))]
-        for one, sizes in zip(parts, together, strict=True):
-            prepared(row, model, one, [sizes], how.verify)
-        row.fixed = True
-        if row.left:
-            row.left, row.passes = tried
-            row.fixed = False
-    else:
-        parts = [feeds]
-    if row.left:
-        return row
-    row.after = []
-    for one in parts:
-        ready = one.with_suffix(".ready.onnx")
-        for _ in range(how.times):
-            verdict, why = ask(ready, one)
-            row.after.append(verdict)
-            row.why = row.why or why
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if as_is:
+            raw = lay_out(model, backend, stored(model, feeds), folder / "raw")
+            seen = [verdict(raw)[0] for _ in range(times)]
+            row.before = next((v for v in seen if v != "ok"), "ok")
+        made = prepared(row, model, feeds, folder / "all")
+        ready = [folder / "all"]
+        count = len(stored(model, feeds))
+        if row.left and count > 1 and any(cure == "fix-dims" for f in made.left for cure in f.cures):
+            tried, row.left, row.passes = (row.left, row.passes), [], []
+            ready = [folder / str(k) for k in range(count)]
+            for k, one in enumerate(ready):
+                prepared(row, model, part(feeds, k, folder), one)
+            row.fixed = not row.left
+            if row.left:
+                row.left, row.passes = tried
+        if row.left or (row.verified and row.verified not in ("equal", "untouched")):
+            return row
+        for one in ready:
+            for _ in range(times):
+                said, why = verdict(one)
+                row.after.append(said)
+                row.why = row.why or why
     return row
 
 
-def prepared(row: Row, model: Path, feeds: Path, shapes: list[dict[str, tuple[int, ...]]], verify: str) -> Plan:
-    """Plan and apply; the model lies beside the feeds then."""
-    chosen = choose(row.backend)
-    profiles = [{n: tuple(Dim(d, d, d) for d in shape) for n, shape in one.items()} for one in shapes]
-    inputs = ports(load(model))
-    given = [{port.name: profile[port.name] for port in inputs} for profile in profiles]
-    made = plan(model, chosen, settle(inputs, given, chosen))
-    row.found = sorted({finding.rule for finding in made.found if finding.blocking})
-    row.left = sorted({*row.left, *(finding.rule for finding in made.blocking)})
-    row.passes += [text for text in made.passes if text not in row.passes]
-    ready = feeds.with_suffix(".ready.onnx")
-    ready.write_bytes(model.read_bytes())
-    if made.passes and not row.left:
-        try:
-            result = apply(model, made.passes, ready, verify=verify, force=True)
-            row.verified = result.report.verdict if verify != "none" else "equal"
-            if not result.ok:
-                row.why = " ".join(str(result.report.verify).split())[:200]
-        except SurgeryError as error:
-            row.verified, row.why = "refused", str(error)[:200]
-    return made
+def prepared(row: Row, model: Path, feeds: Path, folder: Path) -> Plan:
+    """Prepare the case for the sizes of its inputs, which are its probes."""
+    profiles = [fixed({name: v.shape for name, v in case.feeds.items()}) for case in stored(model, feeds)]
+    try:
+        result = prepare(model, choose(row.backend), profiles, folder, inputs=[feeds])
+    except SurgeryError as error:
+        row.verified, row.why = "refused", str(error)[:200]
+        return Plan()
+    row.found = sorted({finding.rule for finding in result.plan.found if finding.blocking})
+    row.left = sorted({*row.left, *(finding.rule for finding in result.plan.blocking)})
+    row.passes += [text for text in result.plan.passes if text not in row.passes]
+    if result.report is not None:
+        row.verified = result.report.verdict
+        if result.folder is None:
+            row.why = " ".join(str(result.report.verify).split())[:200]
+    return result.plan
 
 
-def sizes_of(feeds: Path) -> list[dict[str, tuple[int, ...]]]:
-    """The shapes of every input and output, case by case."""
+def verdict(folder: Path) -> tuple[str, str]:
+    """What a backend makes of a folder, in the words of the table; and why."""
+    result = compile(folder, seconds=SECONDS)
+    return "ok" if result.ok else result.verdict, " ".join(result.why.split())[:200]
+
+
+def stored(model: Path, feeds: Path) -> list[Case]:
+    """The cases of a file."""
+    graph = onnx.load(model).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value.name for value in graph.input if value.name not in weights]
+    outputs = [value.name for value in graph.output]
     with np.load(feeds) as file:
-        shapes = {key: file[key].shape for key in file}
-    count = 1 + max(int(key.rpartition(".")[2]) for key in shapes)
-    return [{key.rpartition(".")[0]: s for key, s in shapes.items() if key.endswith(f".{k}")} for k in range(count)]
+        count = 1 + max(int(key.rpartition(".")[2]) for key in file)
+        return [
+            Case({n: file[f"{n}.{k}"] for n in inputs}, {n: file[f"{n}.{k}"] for n in outputs}, k) for k in range(count)
+        ]
 
 
 def part(feeds: Path, k: int, folder: Path) -> Path:
     """The k-th case of a file, as a file of its own."""
-    path = folder / f"{feeds.stem}.part{k}.npz"
+    path = folder / f"{feeds.stem}.{k}.npz"
     with np.load(feeds) as file:
         np.savez(path, **{f"{key.rpartition('.')[0]}.0": file[key] for key in file if key.endswith(f".{k}")})
     return path

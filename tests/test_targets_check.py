@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 import surgery
-from surgery import targets
+from surgery import registry, targets
 from surgery.cli import main
 from surgery.errors import BadInput
 from surgery.targets import places
@@ -81,6 +81,14 @@ def test_a_rule_says_what_why_and_whence(target: str, rule: Rule) -> None:
     assert unknown <= set().union(*(attributes()[operator] for operator in operators)), (
         "neither of the vocabulary nor an attribute"
     )
+
+
+@pytest.mark.parametrize("target", ALL)
+def test_every_cure_is_a_pass_with_these_options(target: str) -> None:
+    for cure in {cure for rule in targets.get(target).rules for cure in rule.cures}:
+        # It is told which by what the target takes.
+        registry.make(f"{cure}:to=17" if cure == "opset" else cure)
+        assert cure != "opset" or targets.get(target).opsets
 
 
 @pytest.mark.parametrize("target", ALL)

@@ -340,3 +340,41 @@ def test_what_fixed_dims_settle_is_folded(tmp_path: Path) -> None:
     shapes = ["--input-shape", "x:1,4,1,6", "--input-shape", "x:2,4,1,6"]
     assert prepare(model, "--target", "tensorrt", *shapes, "-o", out) == 0
     assert "If" not in ops(out / "net.onnx") and "Squeeze" in ops(out / "net.onnx")
+
+
+def test_inputs_of_the_user_are_the_probes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = save(PLAIN, tmp_path / "net.onnx")
+    x = np.random.default_rng(3).normal(size=(2, 3, 16, 20)).astype("float32")
+    np.savez(tmp_path / "mine.npz", x=x)
+    words = [model, "--target", ATC, "--inputs", tmp_path / "mine.npz", "-o", tmp_path / "out"]
+    sizes = ["--input-shape", "x:1,3,8,12", "--input-shape", "x:2,3,16,20"]
+    assert prepare(*words, *sizes) == 0
+    with np.load(tmp_path / "out" / "expected.npz") as expected:
+        assert np.array_equal(expected["x.0"], x)
+        assert expected["x.1"].shape == (1, 3, 8, 12), "made at the size that the user's do not have"
+        assert np.allclose(expected["y.0"], np.tanh(x).mean((2, 3), keepdims=True), atol=1e-6)
+    assert [case["profile"] for case in json.loads((tmp_path / "out" / "prepare.json").read_text())["cases"]] == [1, 0]
+    capsys.readouterr()
+    assert prepare(*words, "--input-shape", "x:1,3,8,12", "--input-shape", "x:1,3,16,20") == 2
+    assert "x:2,3,16,20 is none of the sizes asked for" in capsys.readouterr().err
+
+
+def test_says_what_was_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prepare(save(PLAIN, tmp_path / "net.onnx"), "--target", "onnxruntime", "-o", tmp_path / "plain") == 0
+    out = capsys.readouterr().out
+    assert "no pass changed the model: there is nothing to compare" in out
+    assert "build.sh compiles, expected.npz has 1 probe to prove the result by" in out
+    assert prepare(save(CUBIC, tmp_path / "net.onnx"), "--target", "mnn", "-o", tmp_path / "cubic") == 0
+    assert "verify   equal, before and after, on " in capsys.readouterr().out
+
+
+def test_a_cure_that_was_tried_and_did_not_help_is_not_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 13]>
+        g (float[1,3,8,10] x) => (float[1,3,8,10] y) <float z = {0}> { q = Greater(x, z)  y = Cast<to=1>(q) }"""
+    model = save(text, tmp_path / "net.onnx")
+    assert main(["check", str(model), "--target", "ncnn", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["findings"][0]["cures"] == ["where-arithmetic:form=arithmetic"]
+    assert prepare(model, "--target", "ncnn", "-o", tmp_path / "out", "--json") == 1
+    assert [finding["cures"] for finding in json.loads(capsys.readouterr().out)["left"]] == [[]]

@@ -2,11 +2,13 @@
 
     x ── MaxPool(kernel_shape) ── y    =>    x ── MaxPool(kernel_shape, strides, pads, dilations) ── y
 
-Strides, pads and dilations of convolutions and pools, the mode of Pad; ``auto_pad`` becomes pads where lengths are
-known. ``only=Pad;MaxPool`` names the operators; all by default.
+Strides, pads, dilations and kernels of convolutions and pools, the mode of Pad and Resize, perm of Transpose, the axis
+of Gather and LogSoftmax, the axes of Slice; ``auto_pad`` becomes pads where lengths are known. ``only=Pad;MaxPool``
+names the operators; all by default.
 
-Why: MNN 3.6.1 divides by zero where the strides of a pool are not written, ncnn refuses a Pad whose mode is not;
-ATC does not know ``auto_pad`` for some operators.
+Why: MNN 3.6.1 divides by zero where the strides of a pool are not written, refuses a convolution over 5 dims whose
+kernel is not, and takes other defaults for mode and axis; ncnn refuses a Pad without mode, a Transpose without perm
+and a Gather without axis, and dies of a Slice without axes; ATC does not know ``auto_pad`` for some operators.
 Numbers: what is written is what the schema says (ONNX operator specification).
 Refuses: nothing. A place is left whose rank is unknown, or whose lengths are free where ``auto_pad`` needs them.
 """
@@ -16,11 +18,12 @@ import numpy as np
 from surgery import Exact, Pass
 
 WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool")
+WRITTEN = {"Gather": "axis", "LogSoftmax": "axis", "Pad": "mode", "Resize": "mode"}  # as the schema has it
 DILATED_SINCE = {"MaxPool": 10, "AveragePool": 19, "LpPool": 18}
 
 
 class ExplicitAttributes(Pass):
-    operator = (*WINDOWS, "Pad")
+    operator = (*WINDOWS, *WRITTEN, "Slice", "Transpose")
     contract = Exact()
     only: list[str] = []  # operators to take; none named takes all
 
@@ -28,8 +31,15 @@ class ExplicitAttributes(Pass):
         if self.only and node.op_type not in self.only:
             return op.skip("it was not asked for")
         written = {name: node.attr(name) for name in node.ir.attributes}
-        if node.op_type == "Pad":
-            wanted = {"mode": node.attr("mode")}
+        if node.op_type == "Slice":
+            return self.slice(op, node)
+        if node.op_type in WRITTEN:
+            name = WRITTEN[node.op_type]
+            wanted = {name: node.attr(name)}
+        elif node.op_type == "Transpose":
+            if node.inputs[0].shape is None:
+                return op.skip("the rank is unknown")
+            wanted = {"perm": written.get("perm", list(range(len(node.inputs[0].shape)))[::-1])}
         else:
             wanted = self.window(op, node, written)
             if isinstance(wanted, str):
@@ -38,6 +48,17 @@ class ExplicitAttributes(Pass):
         if told == written:
             return op.skip("all is written")
         return getattr(op, node.op_type)(*node.inputs, outputs=len(node.outputs), **told)
+
+    def slice(self, op, node):
+        """With its axes: the first ones."""
+        data, starts, ends, axes, steps = (*node.inputs, None, None, None, None)[:5]
+        if axes is not None or "axes" in node.ir.attributes:
+            return op.skip("all is written")
+        if starts is None:
+            starts, ends = (np.array(node.attr(name)) for name in ("starts", "ends"))
+        if len(starts.shape or ()) != 1 or not isinstance(starts.shape[0], int):
+            return op.skip("the number of axes is unknown")
+        return op.Slice(data, starts, ends, np.arange(starts.shape[0]), *([] if steps is None else [steps]))
 
     def window(self, op, node, written):
         """Strides, dilations and pads, in numbers; or why they are unknown."""

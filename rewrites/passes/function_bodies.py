@@ -6,7 +6,7 @@
 ``operators=Mish;Swish`` names them; without it, those are taken that came with opset 15 or later.
 
 Why: compilers follow the standard by years; MNN 3.6.1 lacks Mish, Swish, RMSNormalization, Attention and
-RotaryEmbedding, ncnn also Softsign, ThresholdedRelu and Hardmax.
+RotaryEmbedding, ncnn also Softsign, ThresholdedRelu and Hardmax; neither applies the bias of Shrink.
 Numbers: the function bodies of the ONNX operator specification, which are what the operators mean; sums may be
 taken in another order.
 Refuses: an operator named that ONNX defines by no others. A place is left whose body needs a type that is unknown.
@@ -21,7 +21,19 @@ NEW = (
 
 
 class FunctionBodies(Pass):
-    operator = (*NEW, "Softsign", "ThresholdedRelu", "Hardmax", "Celu", "Elu", "Selu", "Softplus", "HardSwish", "Range")
+    operator = (
+        *NEW,
+        "Softsign",
+        "ThresholdedRelu",
+        "Hardmax",
+        "Celu",
+        "Elu",
+        "Selu",
+        "Softplus",
+        "HardSwish",
+        "Range",
+        "Shrink",
+    )
     contract = Close(rtol=1e-4, atol=1e-5)
     domain = {"X": (-1e15, 1e15), "input": (-1e15, 1e15), "Q": (-1e3, 1e3), "K": (-1e3, 1e3), "V": (-1e15, 1e15)}
     operators: list[str] = []  # to take; none named takes those of opset 15 and later

@@ -3,9 +3,10 @@
     a, b, c ── Gemm(alpha, beta, transA, transB) ── y    =>    Transpose, MatMul, Mul, Add
     a [n], b [n] ── MatMul ── y []                       =>    a, b ── Mul ── ReduceSum ── y
 
-A Gemm is taken whose beta is not 1, or whose C is no row; with ``bare=true`` also one without C.
+A Gemm is taken whose beta is not 1, whose C is no row, or that transposes A before a stored B; with ``bare=true`` also
+one without C.
 
-Why: MNN 3.6.1 ignores beta, adds a column as a row, and its runtime dies of a product of two vectors;
+Why: MNN 3.6.1 ignores transA, adds a column as a row, and its runtime dies of a product of two vectors;
 ncnn is wrong about a Gemm without C of what was an image of one pixel, a classifier's head.
 Numbers: the same products; a constant C is multiplied by beta beforehand.
 Refuses: nothing. A plain product is left, and a place where a rank is unknown.
@@ -32,9 +33,10 @@ class MatmulForms(Pass):
             return op.ReduceSum(op.Mul(a, b), [0], keepdims=0)
         c = node.inputs[2] if len(node.inputs) > 2 else None
         alpha, beta = node.attr("alpha"), node.attr("beta")
-        if c is None and not self.bare:
-            return op.skip("its form is plain")
-        if c is not None and (c.shape is None or (beta == 1 and not column(c, node))):
+        if c is not None and c.shape is None:
+            return op.skip("the rank of C is unknown")
+        turned = node.attr("transA") and b.constant is not None
+        if not turned and (not self.bare if c is None else beta == 1 and not column(c, node)):
             return op.skip("its form is plain")
         a = op.Transpose(a, perm=[1, 0]) if node.attr("transA") else a
         b = op.Transpose(b, perm=[1, 0]) if node.attr("transB") else b

@@ -3,9 +3,10 @@
     a, b, c ── Max ── y     =>     a, b ── Max ──┐
                                             c ── Max ── y
 
-Why: ncnn broadcasts none of more than two operands, and says nothing; several compilers take two only.
+Why: MNN 3.6.1 reads beyond the memory of operands that it has to broadcast, ncnn broadcasts none of more than two,
+and neither says so; ncnn lacks Mean; several compilers take two only.
 Numbers: a maximum is the same in any order; sums are taken from the left, as before.
-Refuses: nothing. A place with two operands or one is left.
+Refuses: nothing. A place with two operands is left, but for Mean.
 """
 
 from surgery import Close, Pass
@@ -19,8 +20,10 @@ class MaxPairwise(Pass):
 
     def rewrite(self, op, node):
         first, *rest = node.inputs
-        if len(rest) < 2 or any(value is None for value in node.inputs):
-            return op.skip("it has two operands or one")
+        if not rest:
+            return op.Identity(first)
+        if (len(rest) < 2 and node.op_type != "Mean") or any(value is None for value in node.inputs):
+            return op.skip("it has two operands")
         if op.opset < 8:
             return op.skip("below opset 8 nothing is broadcast")
         for value in rest:

@@ -4,16 +4,21 @@
     x ── ReduceLogSum ── y       =>    x ── ReduceSum ── Log ── y
     x ── ReduceLogSumExp ── y    =>    x ─┬─ ReduceMax ─┬──────────────────── Add ── y
                                           └──── Sub ────┘── Exp ── ReduceSum ── Log ┘
-    x ── ReduceSum([]) ── y      =>    x ── Identity ── y     (where empty axes mean none)
+    x ── ReduceMax([]) ── y      =>    x ── Identity ── y     (any of them, where empty axes mean none)
 
-ReduceL2 and ReduceSumSquare become Mul, ReduceSum and Sqrt.
+ReduceL2 and ReduceSumSquare become Mul, ReduceSum and Sqrt. With ``mean=true`` a sum is the mean times the count:
+
+    x ── ReduceSum(axes) ── y    =>    x ── ReduceMean(axes) ── Mul(count) ── y
 
 Why: OpenVINO 2026.4.1 reduces ReduceL1, ReduceLogSum and ReduceLogSumExp over all axes where they stand in an
 attribute; MNN 3.6.1 takes empty axes for all where they mean none (``noop_with_empty_axes``).
+pnnx 20261020 loses one axis that is an input; those of ReduceMean are an attribute up to opset 17, of ReduceSum to 12.
 Numbers: the function bodies of the ONNX operator specification (ReduceL1-18, ReduceLogSum-18,
 ReduceLogSumExp-18); the largest element is taken out first, so that Exp does not overflow.
-Refuses: nothing. A place with axes that are not constant is left.
+Refuses: nothing. A place with axes that are not constant is left, and with ``mean=true`` one whose lengths are free.
 """
+
+import math
 
 import numpy as np
 
@@ -21,9 +26,13 @@ from surgery import Close, Pass
 
 
 class ReduceForms(Pass):
-    operator = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare", "ReduceSum")
+    operator = (
+        *("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare", "ReduceSum"),
+        *("ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"),
+    )
     contract = Close(rtol=1e-5, atol=1e-6)
     domain = {"data": (-1e18, 1e18)}
+    mean: bool = False  # sums as means times their count
 
     def rewrite(self, op, node):
         x = node.inputs[0]
@@ -34,15 +43,26 @@ class ReduceForms(Pass):
                 return op.skip("its axes are not constant")
             axes = known.tolist()
         idle = not axes and node.attr("noop_with_empty_axes", 0)
-        if node.op_type == "ReduceSum":
-            return op.Identity(x) if idle else op.skip("it is a plain sum")
+        common = node.op_type in ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd")
+        if common or (node.op_type == "ReduceSum" and (idle or not self.mean or not axes)):
+            return op.Identity(x) if idle else op.skip("it is a common one")
         if x.dtype is None or x.dtype.kind != "f":
             return op.skip(f"{x.name!r} is of type {x.dtype or 'unknown'}")
         keep = node.attr("keepdims")
 
+        lengths = [x.shape[axis] for axis in axes or ()] if x.shape is not None else [None]
+        numbers = [length for length in lengths if isinstance(length, int)]
+        if self.mean and len(numbers) < len(lengths):
+            return op.skip("lengths that it sums over are free")
+        count = float(math.prod(numbers))
+
         def total(values, keepdims=keep):
+            if self.mean and axes:
+                return op.Mul(op.ReduceMean(values, axes, keepdims=keepdims), count)
             return values if idle else op.ReduceSum(values, axes or None, keepdims=keepdims)
 
+        if node.op_type == "ReduceSum":
+            return total(x)
         if node.op_type == "ReduceL1":
             return total(op.Abs(x))
         if node.op_type == "ReduceLogSum":

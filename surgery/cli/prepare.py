@@ -34,6 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-unverified", action="store_true", help="accept what could be neither proven nor disproven"
     )
+    parser.add_argument(
+        "--inputs",
+        action="append",
+        default=[],
+        type=verifying.file,
+        metavar="FILE.npz",
+        help="inputs to verify on and to prove the chip by, in place of those made at their sizes; arrays named as the "
+        "model's inputs",
+    )
     parser.add_argument("--seed", type=verifying.seed, default=0, metavar="N", help="of the probes made (default: 0)")
 
 
@@ -59,6 +68,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         allow_unverified=arguments.allow_unverified,
         progress=screen.step,
         seed=arguments.seed,
+        inputs=arguments.inputs,
     )
     if screen.json:
         screen.document({"model": arguments.model, **result.to_json()})

@@ -23,13 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser, *, folders: bool = False) -> 
         "--inputs",
         action="append",
         default=[],
-        type=_file,
+        type=file,
         metavar="FILE.npz",
         help="inputs to verify on besides; arrays named as the model's inputs",
     )
     group.add_argument(
         "--reference",
-        type=_file_or_folder if folders else _file,
+        type=_file_or_folder if folders else file,
         metavar="FILE.npz",
         help="inputs, and the outputs that are right for them"
         + ("; or the folder of results that a chip gave for what 'prepare' wrote" if folders else ""),
@@ -96,8 +96,8 @@ def seed(text: str) -> int:
     return int(text)
 
 
-def _file(text: str) -> Path:
-    """A file that is there: else one would learn of it after minutes of work only."""
+def file(text: str) -> Path:
+    """The argument of --inputs: a file that is there; else one would learn of it after minutes of work only."""
     path = Path(text)
     try:
         with open(path, "rb"):
@@ -116,4 +116,4 @@ def _folder(text: str) -> Path:
 
 
 def _file_or_folder(text: str) -> Path:
-    return Path(text) if Path(text).is_dir() else _file(text)
+    return Path(text) if Path(text).is_dir() else file(text)

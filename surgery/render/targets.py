@@ -62,13 +62,20 @@ def show_prepared(screen: Screen, result: Prepared) -> None:
     if plan.absent:
         screen.talk(f"not installed: {', '.join(plan.absent)}")
     if report is not None and not screen.quiet:
-        screen.say(f"verify   {report.verdict}, {count(len(report.verify.probes), 'probe')}")
+        if report.verdict == "untouched":
+            screen.say("verify   no pass changed the model: there is nothing to compare")
+        else:
+            compared = f"before and after, on {count(len(report.verify.probes), 'probe')}"
+            screen.say(f"verify   {report.verdict}, {compared}")
     for note in result.notes:
         screen.talk(f"note     {escape(note)}")
     if result.folder is not None:
         for step in result.steps if not screen.quiet else ():
             screen.say(" ".join(map(escape, step.command)))
-        screen.say(f"wrote {escape(result.folder)}: build.sh compiles, and runs {count(result.probes, 'probe')}")
+        from surgery.targets.prepare import EXPECTED
+
+        proof = f", {EXPECTED} has {count(result.probes, 'probe')} to prove the result by" if result.probes else ""
+        screen.say(f"wrote {escape(result.folder)}: build.sh compiles{proof}")
     elif report is None:
         screen.insist("nothing written: the target would refuse the model, or compute it wrongly; --allow-findings")
     else:

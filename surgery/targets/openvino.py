@@ -29,7 +29,7 @@ RULES = (
     ),
     Rule(
         "V3",
-        "Add Sub Mul Div Mod Pow Max Min Sum Where Equal Greater Less GreaterOrEqual LessOrEqual",
+        "Add Sub Mul Div Mod Pow Max Min Where Equal Greater Less GreaterOrEqual LessOrEqual",
         "beyond(2**31 - 1, 'int')",
         happens="wrong",
         why="integers beyond 2**31 are saturated",
@@ -119,7 +119,7 @@ RULES = (
     ),
     Rule(
         "V10",
-        "MaxPool AveragePool LpPool",
+        "MaxPool",
         "window_in_pad",
         happens="wrong",
         why="a last window that starts in the padding is kept",
@@ -156,9 +156,9 @@ RULES = (
     Rule(
         "V13",
         "If",
-        "branches_differ and not settled(0)",
+        "branches_differ",
         happens="refused",
-        why="the branches give tensors of unlike rank, and the condition is not known",
+        why="the branches give tensors of unlike rank, which is taken only where the condition is known",
         cure="fix-dims unroll",
         source=MEASURED,
     ),

@@ -10,7 +10,8 @@ A condition is an expression: ``mode == 'cubic' and rank(0) == 4``. In it
   model, and ``const(i)`` its elements in a flat list; ``of_shape(i)`` whether it comes from shapes
   and constants alone, ``settled(i)`` whether those shapes are all numbers, too; ``free(i, k)``
   whether dim `k` is not known as a number, ``signed(i)`` whether its integers may be negative,
-  ``leads(i)`` whether it is a Concat whose beginning is settled;
+  ``leads(i)`` whether it is a Concat whose beginning is settled, ``packed(i)`` whether it is one of parts
+  with several elements;
   ``maker(i)`` is the operator that gives it;
 - ``out_rank(i)``, ``out_shape(i)``, ``out_dtype(i)`` are of output `i`; ``used(i)`` tells whether
   anything takes it, ``readers(i)`` the operators that do, ``is_output(i)`` whether it is the model's;
@@ -179,6 +180,14 @@ class Place:
         node = self.scope.makers.get(self._input(i))
         return node is not None and node.op_type == "Concat" and self.scope.settled(node.input[0])
 
+    def packed(self, i: int) -> bool:
+        """Whether input `i` is a Concat of which a part has several elements."""
+        node = self.scope.makers.get(self._input(i))
+        if node is None or node.op_type != "Concat":
+            return False
+        lengths = [(self.scope.types.get(name, (None, None))[1] or (1,))[0] for name in node.input]
+        return any(isinstance(length, int) and length > 1 for length in lengths)
+
     def signed(self, i: int) -> bool:
         """Whether integers of input `i` may be negative, as far as is seen."""
         return self.scope.signed(self._input(i))
@@ -278,6 +287,7 @@ _WORDS = (
         "settled",
         "free",
         "leads",
+        "packed",
         "signed",
         "maker",
     ),
@@ -359,7 +369,7 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
 def _origin(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
     """What a value is a plain copy of."""
     seen = set()
-    while name in makers and makers[name].op_type == "Identity" and name not in seen:
+    while name in makers and makers[name].op_type in ("Identity", "Dropout") and name not in seen:
         seen.add(name)
         name = makers[name].input[0]
     return name

@@ -31,8 +31,8 @@ class Plan:
     """What is to be done to a model for a target.
 
     ``passes`` are those that matched, with options, in order. ``found`` is what was found at
-    first, ``left`` what no pass cured; ``absent`` names cures that no installed package has, and
-    ``failed`` those that refused, with the reason.
+    first, ``left`` what no pass cured, with the cures that were not tried on it; ``absent`` names
+    cures that no installed package has, and ``failed`` those that refused, with the reason.
     """
 
     passes: list[str] = field(default_factory=list)
@@ -79,6 +79,12 @@ def plan(path: Path, chosen: Chosen, sizes: Sizes, progress: Callable[[str], Non
             progress(text)
             model = _run(path, model, text, result)
         result.left = check(model, chosen)
+    # A cure that was tried is none; but of several sizes one by itself may be fixed.
+    vain = {(rule, node, cure) for rule, node, cure, _ in tried if cure != "fix-dims" or sizes.static}
+    result.left = [
+        finding._replace(cures=tuple(c for c in finding.cures if (finding.rule, finding.node, c) not in vain))
+        for finding in result.left
+    ]
     result.absent = sorted({c for f in result.left for c in f.cures if c.partition(":")[0] not in known})
     result.inputs = ports(model)
     return result

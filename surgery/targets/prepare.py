@@ -29,26 +29,16 @@ from surgery.engine import apply
 from surgery.errors import BadInput
 from surgery.report import SCHEMA, Report
 from surgery.targets.build import Step, line
+from surgery.targets.cases import Case, cases, given
 from surgery.targets.plan import Plan, plan, ports
 from surgery.targets.rule import Chosen
 from surgery.targets.sizes import Port, Profile, Sizes, settle
 
 RECORD = "prepare.json"
 EXPECTED = "expected.npz"
-_PROBES = 8  # at most; a profile each, and the ends of ranges
-_FLAT = 0.1  # of what an output's values may reach; a probe that varies less tells little
-_ATTEMPTS = 3  # at a probe that tells more, of each kind
+_PROBES = 8  # at most are made; a profile each, and the ends of ranges
 
 Progress = Callable[[str], None]
-
-
-@dataclass
-class Case:
-    """One probe: the inputs, what the model gave for them before, and the profile that they belong to."""
-
-    feeds: dict[str, np.ndarray]
-    outputs: dict[str, np.ndarray]
-    profile: int = 0
 
 
 @dataclass
@@ -103,7 +93,7 @@ def prepare(
         allow_findings: write even what the target is known to refuse or to compute wrongly.
         allow_unverified: write what could be neither proven nor disproven.
         progress: called with a line of text when a step begins.
-        how: as for `surgery.apply`: ``seed``, ``inputs``, ``rtol``, ``atol``.
+        how: as for `surgery.apply`: ``seed``, ``rtol``, ``atol``, and ``inputs``, which are probes for the chip, too.
 
     Raises:
         BadInput: the model, a size or the folder can't be used.
@@ -119,7 +109,9 @@ def prepare(
     sizes = settle(ports(load(path)), profiles, chosen)
     name = path.name.removesuffix(".onnx")
     backend = import_module(f"surgery.targets.{chosen.name}")
-    backend.build(chosen, sizes, name)  # sizes that are refused are refused before any work
+    # What is refused is refused before any work.
+    backend.build(chosen, sizes, name)
+    mine = given(path, sizes, how["inputs"]) if how.get("inputs") else []
     result = Prepared(chosen, plan(path, chosen, sizes, progress))
     if result.plan.blocking and not allow_findings:
         return result
@@ -139,10 +131,9 @@ def prepare(
             return result
         result.steps = backend.build(chosen, sizes._replace(inputs=result.plan.inputs or sizes.inputs), name)
         progress("probes")
-        cases = _cases(path, sizes, shapes, how.get("seed", 0), result)
-        result.probes = len(cases)
+        probes = cases(path, sizes, shapes, how.get("seed", 0), mine, result.notes)
         result.folder = folder
-        _write(draft, backend, result, sizes, cases, f"{name}.onnx")
+        write(draft, result, sizes, probes, f"{name}.onnx")
         _put(draft, folder)
     return result
 
@@ -162,94 +153,26 @@ def _hand_on(path: Path, chosen: Chosen, profiles: Sequence[Profile], folder: Pa
     result.notes.append("a MINDIR file is handed on as it is: nothing was checked or verified")
     with _draft(folder) as draft:
         shutil.copyfile(path, draft / path.name)
-        _write(draft, backend, result, sizes, [], path.name)
+        write(draft, result, sizes, [], path.name)
         _put(draft, folder)
     return result
-
-
-# ---------------------------------------------------------------------------- probes
-
-
-def _cases(path: Path, sizes: Sizes, shapes: list[dict[str, list[int]]], seed: int, result: Prepared) -> list[Case]:
-    """Inputs at every size, and what the model before gives for them."""
-    from surgery.equivalence.probes import Prober
-    from surgery.equivalence.session import Failed, Session
-    from surgery.equivalence.subject import Subject
-    from surgery.equivalence.values import KINDS
-
-    subject = Subject.read(path)
-    try:
-        session = Session(subject)
-        prober = Prober(subject, seed, shapes)
-        found = prober.search(lambda feeds, seconds: session.run(feeds, seconds=seconds))
-        if not found:
-            result.notes.append(f"no probes: the model before does not run ({prober.error})")
-        if not all(isinstance(value, np.ndarray) for case in found for value in case.feeds.values()):
-            result.notes.append("no probes: an input is no tensor")
-            return []
-
-        def run(feeds: dict[str, np.ndarray]) -> Case:
-            values = session.run(feeds)
-            outputs = {port.name: values[port.via] for port in subject.outputs if port.via in values}
-            return Case(feeds, outputs, _profile(sizes, feeds))
-
-        # Numbers of the size that models are trained on; those of raw images only if these bring out nothing.
-        kinds = sorted(KINDS, key=lambda kind: "255" in kind)
-        cases = [run(prober.case(index, kinds[0]).feeds) for index in range(len(shapes) or 1)]
-        for index in range(len(cases)):
-            for attempt, kind in ((attempt, kind) for kind in kinds for attempt in range(_ATTEMPTS)):
-                if _tells(cases[index], _spans(cases)) >= _FLAT:
-                    break
-                prober.seed = seed + attempt
-                other = run(prober.case(index, kind).feeds)
-                spans = _spans([*cases, other])
-                if _tells(other, spans) > _tells(cases[index], spans):
-                    cases[index] = other
-            if _tells(cases[index], _spans(cases)) < _FLAT / 100:
-                result.notes.append(f"probe {index} leaves an output all but constant: it proves little")
-    except Failed as error:
-        result.notes.append(f"no probes: the model before does not run ({error})")
-        return []
-    return cases
-
-
-def _spans(cases: list[Case]) -> dict[str, float]:
-    """Of every output how far its values reach, over all cases."""
-    spans: dict[str, float] = {}
-    for case in cases:
-        for name, value in case.outputs.items():
-            largest = float(np.abs(value[np.isfinite(value)]).max(initial=0.0)) if value.dtype.kind in "fiu" else 0.0
-            spans[name] = max(spans.get(name, 1e-6), _span(value), largest / 1000)
-    return spans
-
-
-def _tells(case: Case, spans: dict[str, float]) -> float:
-    """How much the outputs of a case vary, as a part of what they might; of the one that varies least."""
-    parts = [_span(value) / spans[name] for name, value in case.outputs.items() if value.dtype.kind == "f"]
-    return min(parts, default=1.0)
-
-
-def _span(value: np.ndarray) -> float:
-    finite = value[np.isfinite(value)] if value.dtype.kind == "f" else value.astype(np.float64)
-    return float(np.ptp(finite)) if finite.size else 0.0
-
-
-def _profile(sizes: Sizes, feeds: dict[str, np.ndarray]) -> int:
-    """The profile that a probe belongs to."""
-    for index, profile in enumerate(sizes.profiles):
-        if all(
-            dim.low <= size and (dim.high is None or size <= dim.high)
-            for name, shape in profile.items()
-            for dim, size in zip(shape, feeds[name].shape, strict=True)
-        ):
-            return index
-    return 0
 
 
 # ---------------------------------------------------------------------------- writing
 
 
-def _write(draft: Path, backend: Any, result: Prepared, sizes: Sizes, cases: list[Case], model: str) -> None:
+def write(draft: Path, result: Prepared, sizes: Sizes, cases: Sequence[Case], model: str) -> None:
+    """Write all that lies beside a model in a folder.
+
+    Args:
+        draft: the folder.
+        result: its steps say what compiles the model.
+        sizes: that it is compiled for.
+        cases: the probes.
+        model: the file's name.
+    """
+    backend = import_module(f"surgery.targets.{result.target.name}")
+    result.probes = len(cases)
     for step in result.steps:
         for name, text in step.files.items():
             (draft / name).write_text(text, encoding="utf-8")

@@ -119,6 +119,12 @@ def test_several_inputs_and_outputs(backend: str, tmp_path: Path) -> None:
     assert result.verdict == "equal" and [one.output for _, one in result.outputs] == ["less", "more"]
 
 
+def test_any_name_of_a_file(backend: str, tmp_path: Path) -> None:
+    """pnnx writes other names than it is given."""
+    result = surgery.compile(net(tmp_path / "net-v1.5 b.onnx"), backend, tmp_path / "out", input_shapes=SIZES)
+    assert result.verdict == "equal", result.why
+
+
 def test_weights_in_half_precision(backend: str, tmp_path: Path) -> None:
     """What was asked for is what is compiled: half precision is further off."""
     shares = {}

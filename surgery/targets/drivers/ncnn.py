@@ -30,8 +30,10 @@ def load(job: Job) -> Run:
     spec = find_spec("pnnx")
     assert spec and spec.origin
     spawn([str(Path(spec.origin).parent / "pnnx"), *job.command[1:]])
+    name = job.name.replace("-", "_")  # as pnnx writes names
     _tidy(job.name)
-    script = Path(f"{job.name}_ncnn.py")
+    _tidy(name)
+    script = Path(f"{name}_ncnn.py")
     if not script.exists():
         raise Rejected("converting: pnnx wrote no model")
     text = script.read_text(encoding="utf-8")
@@ -43,20 +45,20 @@ def load(job: Job) -> Run:
     net.opt.num_threads = THREADS
     for narrow in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
         setattr(net.opt, f"use_{narrow}", False)
-    _ask("loading", net.load_param(f"{job.name}.ncnn.param"))
-    _ask("loading", net.load_model(f"{job.name}.ncnn.bin"))
+    _ask("loading", net.load_param(f"{name}.ncnn.param"))
+    _ask("loading", net.load_model(f"{name}.ncnn.bin"))
 
     def run(feeds: Arrays) -> Arrays:
         if len(inputs) != len(feeds):
             raise Rejected(f"running: of {len(feeds)} inputs pnnx left {len(inputs)}")
         with rejecting("running"), net.create_extractor() as ex:
-            for (name, form), value in zip(inputs, feeds.values(), strict=True):
-                array = np.ascontiguousarray(value, kinds.get(name, np.float32))
-                _ask(f"input {name}", ex.input(name, ncnn.Mat(array, **_batch(form)).clone()))
+            for (blob, form), value in zip(inputs, feeds.values(), strict=True):
+                array = np.ascontiguousarray(value, kinds.get(blob, np.float32))
+                _ask(f"input {blob}", ex.input(blob, ncnn.Mat(array, **_batch(form)).clone()))
             found = {}
-            for (name, form), output in zip(outputs, job.outputs, strict=True):
-                status, mat = ex.extract(name)
-                _ask(f"extracting {name}", status)
+            for (blob, form), output in zip(outputs, job.outputs, strict=True):
+                status, mat = ex.extract(blob)
+                _ask(f"extracting {blob}", status)
                 # A copy: it is the extractor's.
                 found[output] = np.array(mat.numpy(**_batch(form)))
             return found
