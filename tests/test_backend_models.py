@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import io
 import random
 import warnings
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
+from _onnx_cases import cases
 
 from surgery import Close, Refused, registry
 from surgery.model import from_proto
@@ -25,20 +24,13 @@ SAMPLE, SHARDS = 150, 8
 
 
 @functools.cache
-def cases() -> dict[str, Any]:
-    """Every test case of onnx that has a model, by name."""
-    from onnx.backend.test.case.model import collect_testcases as of_models
-    from onnx.backend.test.case.node import collect_testcases as of_nodes
-
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        found = [*of_nodes(None), *of_models()]  # type: ignore[no-untyped-call, arg-type]
-    return {case.name: case for case in found if case.model is not None}
+def by_name() -> dict[str, Any]:
+    return {case.name: case for case in cases()}
 
 
 def sample() -> list[str]:
     """A seeded draw, and all that a pass has something to do with."""
-    names = sorted(cases())
+    names = sorted(by_name())
     drawn = set(random.Random(20).sample(names, SAMPLE))
     return [n for n in names if n in drawn or "hardswish" in n or "gridsample" in n]
 
@@ -112,7 +104,7 @@ def check(names: list[str]) -> dict[str, int]:
     for name in names:
         for text in PASSES:
             try:
-                places[text] += compare(cases()[name], text)
+                places[text] += compare(by_name()[name], text)
             except Exception as error:  # told with the others
                 failed.append(f"{name} / {text}: {type(error).__name__}: {str(error)[:300]}")
     assert not failed, "\n".join([f"{len(failed)} failed:", *failed])
@@ -136,4 +128,4 @@ def test_a_sample() -> None:
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_all(shard: int) -> None:
     assert len(cases()) > 1500
-    check(sorted(cases())[shard::SHARDS])
+    check(sorted(by_name())[shard::SHARDS])

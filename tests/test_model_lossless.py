@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import random
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 from _difference import differences
+from _onnx_cases import cases
 from onnx import TensorProto, helper, numpy_helper
 
 import surgery
@@ -22,16 +21,8 @@ from surgery.sound import nbytes
 SAMPLE = 200
 
 
-@functools.cache
 def backend_models() -> list[tuple[str, bytes]]:
-    """The models of the onnx wheel's backend tests: 1,910 with onnx 1.23."""
-    from onnx.backend.test.case.model import collect_testcases as models
-    from onnx.backend.test.case.node import collect_testcases as nodes
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they divide by zero on purpose
-        cases = [*nodes(None), *models()]
-    return [(case.name, case.model.SerializeToString()) for case in cases if case.model is not None]
+    return [(case.name, case.model.SerializeToString()) for case in cases()]
 
 
 def again(model: onnx.ModelProto | bytes, folder: Path) -> onnx.ModelProto:
