@@ -132,7 +132,7 @@ def test_bad_input(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("parts", ["crnn_mini-vgg_5e_mj,crnn.pth", "a,b,c,d"])
+@pytest.mark.parametrize("parts", ["crnn_mini-vgg_5e_mj,crnn.pth", "a,b,c,d", "a,,c"])
 def test_other_than_three_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str], parts: str) -> None:
     assert main(["export", f"mmocr:{parts}", "-o", str(tmp_path / "m.onnx")]) == 2
     assert "write mmocr:CONFIG,CHECKPOINT,IMAGE" in capsys.readouterr().err
