@@ -83,7 +83,7 @@ def _measure(nets: Any, model: str, module: Any, path: Path) -> dict[str, Any]:
     try:
         session = ort.InferenceSession(str(path), options)
     except Exception as error:  # the runtime's own kinds
-        return found | {"cause": f"ONNX Runtime: {error}"}
+        return found | {"cause": f"ONNX Runtime: {error}".replace(str(path), path.name)}
     height, width = nets.RECOGNISERS.get(model, (96, 128))
     other = (height, width + 64) if model in nets.RECOGNISERS else (height + 64, width + 96)
     sizes = {"static": (1, height, width), "dynamic": (1, *other), "batch": (2, height, width)}
