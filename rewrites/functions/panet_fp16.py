@@ -119,7 +119,9 @@ def _choose(module, stages, images):
         )
     shifts = [max(math.ceil(math.log2(max(peak, 1.0) * 2 / HALF)), 0) for peak in reached]
     if not any(shifts):
-        raise Refused(f"panet-fp16: on these images no stage goes beyond {HALF / 2:g}", cure="leave it out: half will do")
+        raise Refused(
+            f"panet-fp16: on these images no stage goes beyond {HALF / 2:g}", cure="leave it out: half will do"
+        )
     return shifts
 
 
