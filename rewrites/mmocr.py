@@ -27,9 +27,9 @@ def factory(*given: str) -> tuple[Any, Any, dict[str, dict[int, str]]]:
         BadInput: a file can't be read, or the weights do not fit the config.
         Missing: mmocr, or what it needs, is not installed.
     """
-    if len(given) != 3:
+    if len(given) != 3 or not all(given):
         raise BadInput(
-            f"there are {len(given)} parts, not three",
+            "a model of mmocr is named by three parts",
             where=",".join(given),
             cure="write mmocr:CONFIG,CHECKPOINT,IMAGE",
         )

@@ -90,6 +90,25 @@ class Foreign(Neck):
         return torch.linalg.pinv(super().forward(x))
 
 
+class Recurrent(torch.nn.Module):
+    """As recognisers of text are: a step for every column."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = torch.nn.LSTM(6, 4, bidirectional=True)
+        self.out = torch.nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        steps, _ = self.rnn(x.flatten(1, 2).permute(2, 0, 1))
+        length, batch, _ = steps.shape
+        return self.out(steps.view(length * batch, 8)).view(length, batch, 5)
+
+
+def recurrent() -> tuple[Any, ...]:
+    torch.manual_seed(0)
+    return Recurrent().eval(), torch.randn(2, 3, 2, 24), {"x": {0: "batch", 3: "width"}}
+
+
 def foreign() -> tuple[Any, ...]:
     return example(Foreign)
 

@@ -67,6 +67,15 @@ def test_is_equal_at_sizes_that_were_not_traced(tmp_path: Path, exporter: str, o
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
 
 
+def test_recurrent_networks_more_than_once(tmp_path: Path) -> None:
+    """torch alone fixes the length in every dynamo export of a process but the first."""
+    module, x, dynamic = net.recurrent()
+    for opset in (18, 11, 18):
+        path = tmp_path / f"{opset}.onnx"
+        done = surgery.export(module, x, path, dynamic=dynamic, exporter="dynamo", opset=opset)
+        assert (done.verify.verdict, done.dims["output"]) == ("equal", ["width", "batch", 5]), done.verify
+
+
 def test_without_dynamic_dims(tmp_path: Path) -> None:
     module, x, _ = net.example()
     done = surgery.export(module, x, tmp_path / "m.onnx")

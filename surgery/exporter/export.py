@@ -242,7 +242,7 @@ def _export(
         free_axes = {name: {i: f"{name}_{i}" for i in range(rank)} for name, rank in ranks.items()} if dynamic else {}
         settings |= {"dynamo": False, "dynamic_axes": {**free_axes, **axes}}
     try:
-        with _quiet(), torch.no_grad():
+        with _quiet(), _recurrent(), torch.no_grad():
             torch.onnx.export(module, tuple(case.feeds.values()), str(path), **settings)
     except ModuleNotFoundError as error:
         raise Missing(f"the exporter needs {error.name}", cure="pip install 'onnx-surgery[torch]'") from error
@@ -276,6 +276,25 @@ def _converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
 def _smallest(case: Case) -> int:
     return min(case.sizes.values(), default=0)
+
+
+@contextlib.contextmanager
+def _recurrent() -> Iterator[None]:
+    """Let the dynamo exporter have LSTM and GRU of dynamic length more than once in a process.
+
+    It puts a form of theirs in place that is a loop, but torch 2.13 goes on with the kernel that it once looked up:
+    a second export, or one after any torch.export, has the length fixed.
+    """
+    import torch
+
+    kernels = [getattr(op, "_dispatch_cache", {}) for op in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input)]
+    for cache in kernels:
+        cache.clear()
+    try:
+        yield
+    finally:
+        for cache in kernels:
+            cache.clear()
 
 
 @contextlib.contextmanager
