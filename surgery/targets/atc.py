@@ -328,7 +328,7 @@ RULES = (
     Rule(
         "A24",
         "*",
-        f"{_HALF} and beyond(65504)",
+        f"{_HALF} and overflows(65504)",
         happens="fp16",
         why=(
             "the default is fp16, where a stored number beyond 65504 is infinite: choose --precision_mode or "
