@@ -131,6 +131,7 @@ def test_versions_are_compared_as_numbers() -> None:
         ("atc:chip=x", "soc"),
         ("atc:precision", "name=value"),
         ("tensorrt:version=9", "10.1"),
+        ("atc:version=8.0,version=9.0", "given twice"),
     ],
 )
 def test_an_unknown_target_lists_what_there_is(text: str, says: str) -> None:

@@ -321,7 +321,7 @@ RULES = (
         "sizes",
         "",
         happens="refused",
-        why="a model with fixed dims has no profiles: export it again with free dims",
+        why="sizes are those of the model; one with fixed dims has no others: export it again with free dims",
         cure="",
         source="PaddleOCR models with atc 8.0, as users report",
     ),
@@ -409,13 +409,13 @@ def _shapes(chosen: Chosen, sizes: Sizes) -> list[str]:
     form = chosen.options["profiles"]
     many = len(sizes.profiles) > 1
     if not many and form != "auto":
-        refuse(chosen, "A22", f"profiles={form} is asked for, and there is one size")
+        refuse(chosen, "A22", f"profiles={form} is asked for, and there is one size: give another --input-shape")
     if not many and not sizes.static:
         return _ranges(chosen, sizes)
     if not many:
         return ["--input_format=ND", f"--input_shape={shape_text(sizes, dims_text(sizes))}"]
     if sizes.ranges:
-        refuse(chosen, "A22.forms", "profiles and ranges don't go together")
+        refuse(chosen, "A22.forms", "profiles and ranges don't go together: give fixed sizes, or one range")
     check_profiles(chosen, sizes, "A22", 256 if chosen.options["soc"] == "Ascend950" else 100)
     where, tuples = sizes.varying, sizes.tuples()
     batches = all(axis == 0 for _, axis in where) and all(len(set(t)) == 1 for t in tuples)
@@ -460,7 +460,11 @@ def check_profiles(chosen: Chosen, sizes: Sizes, rule: str, most: int) -> None:
 def _ranges(chosen: Chosen, sizes: Sizes) -> list[str]:
     """Any size, or any within bounds, without profiles."""
     if chosen.options["soc"] in WITHOUT_RANGES:
-        refuse(chosen, "A22.range", f"{chosen.options['soc']} takes fixed sizes and profiles")
+        refuse(
+            chosen,
+            "A22.range",
+            f"{chosen.options['soc']} takes fixed sizes and profiles, and a dim is a range, or free",
+        )
     (profile,) = sizes.profiles
     texts = {name: tuple(map(str, shape)) for name, shape in profile.items()}
     if within(chosen.version, "<6.0"):

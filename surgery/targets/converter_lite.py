@@ -114,10 +114,8 @@ def build(chosen: Chosen, sizes: Sizes, name: str, kind: str = "ONNX") -> list[S
     Raises:
         Refused: converter_lite does not take them.
     """
-    if len(sizes.profiles) == 1 and not sizes.static:
-        refuse(chosen, "L4", "a free dim is given without profiles")
     if sizes.ranges:
-        refuse(chosen, "L4", "a range is given")
+        refuse(chosen, "L4", "a dim is a range, or free: give every size by an --input-shape of its own")
     if len(sizes.profiles) > 1:
         atc.check_profiles(chosen, sizes, "L3", 100)
     batches = {axis == 0 for _, axis in sizes.varying}

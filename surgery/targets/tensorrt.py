@@ -157,7 +157,7 @@ RULES = (
         "sizes",
         "",
         happens="refused",
-        why="a model with fixed dims has no profiles: export it again with free dims",
+        why="sizes are those of the model; one with fixed dims has no others: export it again with free dims",
         cure="",
         source=FLAGS,
     ),
