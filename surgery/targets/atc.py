@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from surgery.targets.build import Step, dims_text, shape_text
+from surgery.targets.build import Step, dims_text, shape_text, spellable
 from surgery.targets.rule import NEGATIVE_DIMS, Chosen, Opsets, Option, Rule, Target, within
 from surgery.targets.sizes import Sizes, refuse
 
@@ -317,6 +317,15 @@ RULES = (
         source=OPTIONS,
     ),
     Rule(
+        "A22.names",
+        "sizes",
+        "",
+        happens="refused",
+        why="flags name inputs, with commas, semicolons and quotes between: names can't hold these",
+        cure="",
+        source=OPTIONS,
+    ),
+    Rule(
         "A23",
         "sizes",
         "",
@@ -380,6 +389,7 @@ def build(chosen: Chosen, sizes: Sizes, name: str) -> list[Step]:
         Refused: atc does not take them.
     """
     options = chosen.options
+    spellable(chosen, sizes, "A22.names")
     command = ["atc", f"--model={name}.onnx", "--framework=5", f"--output={name}", f"--soc_version={options['soc']}"]
     command += _shapes(chosen, sizes)
     command += [f"--precision_mode={options['precision']}", "--log=error"]
@@ -387,9 +397,19 @@ def build(chosen: Chosen, sizes: Sizes, name: str) -> list[Step]:
 
 
 def run(
-    chosen: Chosen, sizes: Sizes, step: Step, feeds: dict[str, list[int]], files: list[str], case: int, profile: int
+    chosen: Chosen,
+    sizes: Sizes,
+    step: Step,
+    feeds: dict[str, list[int]],
+    files: list[str],
+    room: list[int],
+    case: int,
+    profile: int,
 ) -> tuple[str, ...]:
-    """How ais_bench runs the result on one probe; results go to ``chip/CASE``."""
+    """How ais_bench runs the result on one probe; results go to ``chip/CASE``.
+
+    Of sizes without profiles it does not know how large outputs are: `room` is, of each, enough bytes.
+    """
     command = ["python3", "-m", "ais_bench", "--model", f"{step.name}.om", "--input", ",".join(files)]
     command += ["--output", "chip", "--output_dirname", str(case), "--outfmt", "BIN"]
     dims = shape_text(sizes, {n: tuple(map(str, d)) for n, d in feeds.items()})
@@ -401,7 +421,7 @@ def run(
     elif "--dynamic_batch_size" in flags:
         command += ["--dymBatch", str(feeds[sizes.varying[0][0]][0])]
     elif sizes.varying:
-        command += ["--dymShape", dims, "--outputSize", "100000000"]
+        command += ["--dymShape", dims, "--outputSize", ",".join(map(str, room))]
     return tuple(command)
 
 

@@ -199,6 +199,9 @@ def settle(inputs: Sequence[Port], given: Iterable[Profile], chosen: Chosen) -> 
         for name in profile:
             if name not in ports:
                 raise BadInput(f"the model has no input {name!r}", cure=f"it has {', '.join(ports)}")
+            if set(",=") & set(name):
+                cure = "give it another by the pass rename, in a recipe"
+                raise BadInput(f"input {name!r} can't be given a shape, for its name has a comma or =", cure=cure)
         symbols = _symbols(ports, profile)
         whole = {name: _settled(port, profile.get(name), symbols, chosen) for name, port in ports.items()}
         for name, shape in whole.items():
