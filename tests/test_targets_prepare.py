@@ -169,10 +169,15 @@ def as_trtexec(outputs: dict[str, np.ndarray]) -> str:
 
 def test_a_wrong_chip_is_told(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chip = made / "chip"
-    (chip / "0").mkdir(parents=True)
+    verify = ["verify", str(made / "net.onnx"), "--reference", str(chip)]
     with np.load(made / "expected.npz") as expected:
-        (expected["y.0"] * 1.05).tofile(chip / "0" / "input0_0.bin")
-    assert main(["verify", str(made / "net.onnx"), "--reference", str(chip)]) == 1
+        for probe in ("0", "1"):
+            (chip / probe).mkdir(parents=True)
+            (expected[f"y.{probe}"] * 1.05).tofile(chip / probe / "input0_0.bin")
+            assert main(verify) == 2, "an output that is not there proves nothing, nor does a probe"
+            assert "no results of 'best'" in capsys.readouterr().err
+            expected[f"best.{probe}"].tofile(chip / probe / "input0_1.bin")
+    assert main(verify) == 1
     assert "different" in capsys.readouterr().out
 
 
@@ -190,6 +195,10 @@ def test_what_is_no_result_is_told(made: Path, tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "elsewhere").mkdir()
     assert main([*verify, str(tmp_path / "elsewhere")]) == 2
     assert "prepare.json" in capsys.readouterr().err
+    for record in ("{}", "[1", '{"cases": [{"inputs": 1}]}'):
+        (made / "prepare.json").write_text(record)
+        assert main([*verify, str(chip)]) == 2
+        assert "not what prepare writes" in capsys.readouterr().err
 
 
 def test_trtexec_runs_each_probe_in_its_profile(tmp_path: Path) -> None:
