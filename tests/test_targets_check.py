@@ -131,6 +131,7 @@ def test_versions_are_compared_as_numbers() -> None:
         ("atc:chip=x", "soc"),
         ("atc:precision", "name=value"),
         ("tensorrt:version=9", "10.1"),
+        ("atc:version=8.0,version=9.0", "given twice"),
     ],
 )
 def test_an_unknown_target_lists_what_there_is(text: str, says: str) -> None:
@@ -171,6 +172,9 @@ GRID = 'g (float[1,3,8,10] x, float[1,6,7,2] g) => (float[1,3,6,7] y) { y = Grid
         ("ncnn", "N26.output", "g (float[2,5] x) => (int64[2,1] y) { y = ArgMax<axis=1>(x) }", 17),
         ("mnn", "K14", "g (bool[2,3] c, float[2,3] a, float[1,3] b) => (y) { y = Where(c, a, b) }", 17),
         ("atc", "A24", "g (float[2] x) => (y) <float big = {1e9}> { y = Sub(x, big) }", 17),
+        ("atc", "A24", "g (float[2] x) => (y) <float big = {1e9}> { y = Max(x, big) }", 17),
+        ("atc", "A24", "g (float[2] x) => (y) <float low = {1e9}, float high = {2e9}> { y = Clip(x, low, high) }", 17),
+        ("atc", "A24", "g (float[2] x) => (y) <float big = {1e9}> { b = Identity(big) y = Mul(x, b) }", 17),
         ("atc", "A21", "g (int64[2] x) => (y) { y = Cast<to=1>(x) }", 17),
         ("tensorrt:version=11,precision=fp16", "T9", "g (float[2] x) => (y) { y = Relu(x) }", 17),
     ],
@@ -192,6 +196,10 @@ def test_finds(target: str, rule: str, text: str, opset: int) -> None:
         ("openvino", "V1", "g (float[N,10] x) => (y) { y = Softmax<axis=1>(x) }", 11),
         ("openvino", "V1", "g (float[N,10,1,1] x) => (y) { y = Softmax<axis=1>(x) }", 11),
         ("mnn", "K14", "g (bool[2,3] c, float[2,3] a) => (y) <float b = {0}> { y = Where(c, a, b) }", 17),
+        ("atc", "A24", "g (float[2] x) => (bool[2] y) <float big = {1e9}> { b = Identity(big) y = Less(x, b) }", 17),
+        ("atc", "A24", "g (float[2] x) => (y) <float big = {1e9}> { y = Min(x, big) }", 17),
+        ("atc", "A24", "g (float[2] x) => (y) <float low = {-1e9}> { y = Max(low, x) }", 17),
+        ("atc", "A24", "g (float[2] x) => (y) <float low = {-1e9}, float high = {2e9}> { y = Clip(x, low, high) }", 17),
         ("atc:precision=force_fp32", "A24", "g (float[2] x) => (y) <float big = {1e9}> { y = Sub(x, big) }", 17),
         ("tensorrt:version=10,precision=fp16", "T9", "g (float[2] x) => (y) { y = Relu(x) }", 17),
         ("ncnn", "N23", "g (float[1,8,w] x) => (y) { s = Shape(x)  y = Reshape(x, s) }", 17),

@@ -169,10 +169,15 @@ def as_trtexec(outputs: dict[str, np.ndarray]) -> str:
 
 def test_a_wrong_chip_is_told(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chip = made / "chip"
-    (chip / "0").mkdir(parents=True)
+    verify = ["verify", str(made / "net.onnx"), "--reference", str(chip)]
     with np.load(made / "expected.npz") as expected:
-        (expected["y.0"] * 1.05).tofile(chip / "0" / "input0_0.bin")
-    assert main(["verify", str(made / "net.onnx"), "--reference", str(chip)]) == 1
+        for probe in ("0", "1"):
+            (chip / probe).mkdir(parents=True)
+            (expected[f"y.{probe}"] * 1.05).tofile(chip / probe / "input0_0.bin")
+            assert main(verify) == 2, "an output that is not there proves nothing, nor does a probe"
+            assert "no results of 'best'" in capsys.readouterr().err
+            expected[f"best.{probe}"].tofile(chip / probe / "input0_1.bin")
+    assert main(verify) == 1
     assert "different" in capsys.readouterr().out
 
 
@@ -190,6 +195,10 @@ def test_what_is_no_result_is_told(made: Path, tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "elsewhere").mkdir()
     assert main([*verify, str(tmp_path / "elsewhere")]) == 2
     assert "prepare.json" in capsys.readouterr().err
+    for record in ("{}", "[1", '{"cases": [{"inputs": 1}]}'):
+        (made / "prepare.json").write_text(record)
+        assert main([*verify, str(chip)]) == 2
+        assert "not what prepare writes" in capsys.readouterr().err
 
 
 def test_trtexec_runs_each_probe_in_its_profile(tmp_path: Path) -> None:
@@ -378,3 +387,93 @@ def test_a_cure_that_was_tried_and_did_not_help_is_not_named(
     assert json.loads(capsys.readouterr().out)["findings"][0]["cures"] == ["where-arithmetic:form=arithmetic"]
     assert prepare(model, "--target", "ncnn", "-o", tmp_path / "out", "--json") == 1
     assert [finding["cures"] for finding in json.loads(capsys.readouterr().out)["left"]] == [[]]
+
+
+# ---------------------------------------------------------------- names, folders, and what has no probes
+
+
+@pytest.mark.parametrize("name", ["a\ntouch BAD\n.onnx", "-m.onnx", "$(touch BAD).onnx", "it's `touch BAD`.onnx"])
+def test_a_script_runs_nothing_of_a_file_name(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert prepare(save(PLAIN, tmp_path / name), "--target", ATC, "--input-shape", "x:1,3,8,8", "-o", out) == 0
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("atc", "python3", "surgery"):
+        (tools / tool).write_text('#!/bin/sh\nfor word in "$@"; do echo "$word" >> words; done\n')
+        (tools / tool).chmod(0o755)
+    ran = subprocess.run(["sh", out / "build.sh"], env={"PATH": f"{tools}:{os.environ['PATH']}"}, capture_output=True)
+    assert ran.returncode == 0 and not ran.stderr
+    assert not list(tmp_path.rglob("BAD"))
+    written = next(file.name for file in out.glob("*.onnx"))
+    assert not written.startswith("-") and f"--model={written}" in (out / "words").read_text()
+
+
+def renamed(old: str, new: str, path: Path) -> Path:
+    """PLAIN with an input of another name."""
+    model = onnx.parser.parse_model(PLAIN)
+    model.graph.input[0].name = new
+    model.graph.node[0].input[0] = new
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("target", ["atc", "converter_lite", "tensorrt"])
+@pytest.mark.parametrize("name", ['a"b', "a\n[ascend_context]", "it's"])
+def test_a_name_that_flags_can_not_hold_is_refused(
+    target: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = renamed("x", name, tmp_path / "net.onnx")
+    sizes = tmp_path / "sizes.json"
+    sizes.write_text(json.dumps([{name: [1, 3, 8, 8]}]))
+    words = [model, "--target", target, "-o", tmp_path / "out"]
+    assert prepare(*words, "--profile", sizes) == 3
+    assert not (tmp_path / "out").exists() and "pass rename" in capsys.readouterr().err
+    assert prepare(renamed("x", "a:0", tmp_path / "net.onnx"), *words[1:], "--input-shape", "a:0:1,3,8,8") == 0
+
+
+def test_a_name_that_shapes_can_not_hold_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a=b", "a,b"):
+        model = renamed("x", name, tmp_path / "net.onnx")
+        words = [model, "--target", "mnn", "--input-shape", f"{name}:1,3,8,8", "-o", tmp_path / "out"]
+        assert prepare(*words) == 2
+        assert "rename" in capsys.readouterr().err
+
+
+def test_every_output_gets_room_where_sizes_are_free(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["--target", "atc:soc=Ascend910B1", "--input-shape", "x:1~2,3,8~16,12", "-o", out]
+    assert prepare(save(PLAIN, tmp_path / "net.onnx"), *words) == 0
+    runs = [line for line in (out / "build.sh").read_text().replace("\\\n", "").splitlines() if "ais_bench" in line]
+    assert len(runs) == 2
+    for run in runs:
+        words = run.split()
+        assert len(words[words.index("--outputSize") + 1].split(",")) == 2  # y and best
+
+
+def test_a_folder_that_one_is_in_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save(PLAIN, tmp_path / "net.onnx")
+    (tmp_path / "out" / "chip").mkdir(parents=True)
+    for here, folder in (("out/chip", "."), ("out/chip", "..")):
+        monkeypatch.chdir(tmp_path / here)
+        assert prepare(model, "--target", "atc", "--input-shape", "x:1,3,8,8", "-o", folder) == 2
+        assert "you are in this folder" in capsys.readouterr().err
+
+
+def test_what_is_no_tensor_has_no_probes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[2, 4] x) => (seq(float[1, 4]) y) { y = SplitToSequence(x) }'
+    )
+    assert prepare(save(text, tmp_path / "net.onnx"), "--target", "onnxruntime", "-o", tmp_path / "out") == 0
+    assert "'y' is no tensor" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "expected.npz").exists()
+
+
+def test_a_size_that_nothing_runs_at_is_told_where_it_was_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = save(PLAIN, tmp_path / "net.onnx")
+    words = ["--target", "openvino", "--input-shape", "x:1,3,1000000,1000000", "-o", tmp_path / "out"]
+    assert prepare(model, *words) == 2
+    assert "at --input-shape" in capsys.readouterr().err

@@ -41,7 +41,13 @@ def test_several_inputs_and_a_scalar() -> None:
     assert list(parse("input:0:1,3")) == ["input:0"]  # a name may hold a colon
 
 
-@pytest.mark.parametrize("text", ["", "x", ":1,3", "x:1,b", "x:1,-2", "x:8~1", "x:1~9~8", "x:1x3", "x:1.5"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "x", ":1,3", "x:1,b", "x:1,-2", "x:8~1", "x:1~9~8", "x:1x3", "x:1.5", "x:1,,3", "x:1,3,", "x:1;x:2"),
+        *("x:0,3", "x:0~8", "x:3000000000", "x:99999999999999999999"),
+    ],
+)
 def test_what_is_no_shape(text: str) -> None:
     with pytest.raises(BadInput):
         parse(text)
@@ -52,7 +58,9 @@ def test_a_file_of_profiles(tmp_path: Path) -> None:
     for text in ('["x:1,3", "x:2,3"]', '[{"x": [1, 3]}, {"x": [2, 3]}]', '{"profiles": ["x:1,3", {"x": [2, 3]}]}'):
         file.write_text(text)
         assert [shape["x"][0].low for shape in read_profiles(file)] == [1, 2]
-    for text in ("", "[]", "{}", "[[1, 3]]", "3"):
+    file.write_text('["x:1,3"]', encoding="utf-8-sig")  # as Windows writes it
+    assert len(read_profiles(file)) == 1
+    for text in ("", "[]", "{}", "[[1, 3]]", "3", '[{"x": 5}]', '[{"x": "12,3"}]', "[null]", '[{"x": [1, null]}]'):
         file.write_text(text)
         with pytest.raises(BadInput):
             read_profiles(file)
@@ -67,11 +75,24 @@ def test_what_is_left_out_is_as_the_model_has_it() -> None:
     assert sizes.static and sizes.concrete() == [{"x": [2, 3, 32, 100], "mask": [2, 40]}]
 
 
-@pytest.mark.parametrize("shape", ["x:1,4,32,32", "x:1,3,32", "x:1,1~3,32,32"])
-def test_what_contradicts_the_model_is_refused_by_the_rule(shape: str) -> None:
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ("x:1,4,32,32", "dim 1 is 3"),
+        ("x:1,3,32", "give 4 sizes"),
+        ("x:1,1~3,32,32", "dim 1 is 3"),
+        ("x:1,-1,32,32", "dim 1 is 3"),
+    ],
+)
+def test_what_contradicts_the_model_is_refused_by_the_rule(shape: str, says: str) -> None:
     with pytest.raises(Refused, match="contradicts the model") as error:
         steps("atc", shape)
-    assert error.value.status == 3 and "A23" in error.value.cure
+    assert error.value.status == 3 and "A23" in error.value.cure and says in error.value.cure
+
+
+def test_profiles_of_an_input_have_one_rank() -> None:
+    with pytest.raises(BadInput, match="3 dims, and 4 in another"):  # of a MINDIR file no rank is known
+        settle((Port("x", "float32", None),), [parse("x:1,3,8,8"), parse("x:1,3,8")], choose("converter_lite"))
 
 
 def test_an_unknown_input_lists_what_there_is() -> None:

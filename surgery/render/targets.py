@@ -79,7 +79,10 @@ def show_prepared(screen: Screen, result: Prepared) -> None:
     elif report is None:
         screen.insist("nothing written: the target would refuse the model, or compute it wrongly; --allow-findings")
     else:
-        screen.insist(f"nothing written: {report.verdict}")
+        from surgery.render.reports import explain
+
+        cure = "" if report.verdict == "different" else "--allow-unverified writes it all the same"
+        explain(screen, report.verify, "nothing written", cure)
 
 
 def show_compiled(screen: Screen, result: Compiled) -> None:

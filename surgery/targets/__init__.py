@@ -57,10 +57,14 @@ def choose(text: str) -> Chosen:
     version = target.versions[-1]
     known = {option.name: option for option in target.options}
     options = {option.name: option.default for option in target.options}
+    seen = set()
     for item in filter(None, rest.split(",")):
         key, equals, value = item.partition("=")
         if not equals:
             raise BadInput(f"an option is written name=value, not {item!r}", where=f"target {name!r}")
+        if key in seen:
+            raise BadInput(f"option {key!r} is given twice", where=f"target {name!r}")
+        seen.add(key)
         if key == "version":
             version = _version(target, value)
         elif key not in known:

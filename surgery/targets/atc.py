@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from surgery.targets.build import Step, dims_text, shape_text
+from surgery.targets.build import Step, dims_text, shape_text, spellable
 from surgery.targets.rule import NEGATIVE_DIMS, Chosen, Opsets, Option, Rule, Target, within
 from surgery.targets.sizes import Sizes, refuse
 
@@ -317,18 +317,27 @@ RULES = (
         source=OPTIONS,
     ),
     Rule(
+        "A22.names",
+        "sizes",
+        "",
+        happens="refused",
+        why="flags name inputs, with commas, semicolons and quotes between: names can't hold these",
+        cure="",
+        source=OPTIONS,
+    ),
+    Rule(
         "A23",
         "sizes",
         "",
         happens="refused",
-        why="a model with fixed dims has no profiles: export it again with free dims",
+        why="sizes are those of the model; one with fixed dims has no others: export it again with free dims",
         cure="",
         source="PaddleOCR models with atc 8.0, as users report",
     ),
     Rule(
         "A24",
         "*",
-        f"{_HALF} and beyond(65504)",
+        f"{_HALF} and overflows(65504)",
         happens="fp16",
         why=(
             "the default is fp16, where a stored number beyond 65504 is infinite: choose --precision_mode or "
@@ -380,6 +389,7 @@ def build(chosen: Chosen, sizes: Sizes, name: str) -> list[Step]:
         Refused: atc does not take them.
     """
     options = chosen.options
+    spellable(chosen, sizes, "A22.names")
     command = ["atc", f"--model={name}.onnx", "--framework=5", f"--output={name}", f"--soc_version={options['soc']}"]
     command += _shapes(chosen, sizes)
     command += [f"--precision_mode={options['precision']}", "--log=error"]
@@ -387,9 +397,19 @@ def build(chosen: Chosen, sizes: Sizes, name: str) -> list[Step]:
 
 
 def run(
-    chosen: Chosen, sizes: Sizes, step: Step, feeds: dict[str, list[int]], files: list[str], case: int, profile: int
+    chosen: Chosen,
+    sizes: Sizes,
+    step: Step,
+    feeds: dict[str, list[int]],
+    files: list[str],
+    room: list[int],
+    case: int,
+    profile: int,
 ) -> tuple[str, ...]:
-    """How ais_bench runs the result on one probe; results go to ``chip/CASE``."""
+    """How ais_bench runs the result on one probe; results go to ``chip/CASE``.
+
+    Of sizes without profiles it does not know how large outputs are: `room` is, of each, enough bytes.
+    """
     command = ["python3", "-m", "ais_bench", "--model", f"{step.name}.om", "--input", ",".join(files)]
     command += ["--output", "chip", "--output_dirname", str(case), "--outfmt", "BIN"]
     dims = shape_text(sizes, {n: tuple(map(str, d)) for n, d in feeds.items()})
@@ -401,7 +421,7 @@ def run(
     elif "--dynamic_batch_size" in flags:
         command += ["--dymBatch", str(feeds[sizes.varying[0][0]][0])]
     elif sizes.varying:
-        command += ["--dymShape", dims, "--outputSize", "100000000"]
+        command += ["--dymShape", dims, "--outputSize", ",".join(map(str, room))]
     return tuple(command)
 
 
@@ -409,13 +429,13 @@ def _shapes(chosen: Chosen, sizes: Sizes) -> list[str]:
     form = chosen.options["profiles"]
     many = len(sizes.profiles) > 1
     if not many and form != "auto":
-        refuse(chosen, "A22", f"profiles={form} is asked for, and there is one size")
+        refuse(chosen, "A22", f"profiles={form} is asked for, and there is one size: give another --input-shape")
     if not many and not sizes.static:
         return _ranges(chosen, sizes)
     if not many:
         return ["--input_format=ND", f"--input_shape={shape_text(sizes, dims_text(sizes))}"]
     if sizes.ranges:
-        refuse(chosen, "A22.forms", "profiles and ranges don't go together")
+        refuse(chosen, "A22.forms", "profiles and ranges don't go together: give fixed sizes, or one range")
     check_profiles(chosen, sizes, "A22", 256 if chosen.options["soc"] == "Ascend950" else 100)
     where, tuples = sizes.varying, sizes.tuples()
     batches = all(axis == 0 for _, axis in where) and all(len(set(t)) == 1 for t in tuples)
@@ -460,7 +480,11 @@ def check_profiles(chosen: Chosen, sizes: Sizes, rule: str, most: int) -> None:
 def _ranges(chosen: Chosen, sizes: Sizes) -> list[str]:
     """Any size, or any within bounds, without profiles."""
     if chosen.options["soc"] in WITHOUT_RANGES:
-        refuse(chosen, "A22.range", f"{chosen.options['soc']} takes fixed sizes and profiles")
+        refuse(
+            chosen,
+            "A22.range",
+            f"{chosen.options['soc']} takes fixed sizes and profiles, and a dim is a range, or free",
+        )
     (profile,) = sizes.profiles
     texts = {name: tuple(map(str, shape)) for name, shape in profile.items()}
     if within(chosen.version, "<6.0"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from surgery.targets.sizes import Sizes
+from surgery.targets.rule import Chosen
+from surgery.targets.sizes import Sizes, refuse
 
 _WIDTH = 110  # of a line of a script
 
@@ -35,6 +36,13 @@ def line(command: tuple[str, ...]) -> str:
             lines.append("   ")
         lines[-1] += f" {word}" if lines[-1] else word
     return " \\\n".join(lines)
+
+
+def spellable(chosen: Chosen, sizes: Sizes, rule: str) -> None:
+    """Refuse, by a rule, names of inputs that the compiler's flags can't hold."""
+    for port in sizes.inputs:
+        if set(",;\"'") & set(port.name) or not port.name.isprintable():
+            refuse(chosen, rule, f"an input is named {port.name!r}: give it another name by the pass rename")
 
 
 def shape_text(sizes: Sizes, dims: dict[str, tuple[str, ...]], between: str = ",", join: str = ";") -> str:

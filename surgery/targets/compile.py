@@ -129,6 +129,8 @@ def compile(
         chosen = _same(path, record, target)
         _installed(chosen)
     else:
+        if not path.exists():
+            raise BadInput("there is no such file or folder", where=str(path))
         if not target:
             raise BadInput("no target is named", cure="--target NAME; 'surgery list --kind target' has the names")
         chosen = choose(target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from surgery.targets import atc
-from surgery.targets.build import Step, dims_text, shape_text
+from surgery.targets.build import Step, dims_text, shape_text, spellable
 from surgery.targets.rule import Chosen, Opsets, Option, Rule, Target, within
 from surgery.targets.sizes import Sizes, refuse
 
@@ -66,6 +66,15 @@ RULES = (
         cure="",
         source=DOCUMENT,
     ),
+    Rule(
+        "L5",
+        "sizes",
+        "",
+        happens="refused",
+        why="input_shape names inputs, with commas, semicolons and quotes between: names can't hold these",
+        cure="",
+        source=DOCUMENT,
+    ),
     # The converter hands the graph to CANN: its operators are the same.
     *(
         rule._replace(
@@ -77,7 +86,7 @@ RULES = (
             versions="",
         )
         for rule in atc.RULES
-        if rule.id[:3] not in ("A21", "A22") and not (rule.versions and rule.versions[0] == "<")
+        if rule.id != "A21" and rule.id[:3] != "A22" and not (rule.versions and rule.versions[0] == "<")
     ),
 )
 
@@ -114,10 +123,9 @@ def build(chosen: Chosen, sizes: Sizes, name: str, kind: str = "ONNX") -> list[S
     Raises:
         Refused: converter_lite does not take them.
     """
-    if len(sizes.profiles) == 1 and not sizes.static:
-        refuse(chosen, "L4", "a free dim is given without profiles")
+    spellable(chosen, sizes, "L5")
     if sizes.ranges:
-        refuse(chosen, "L4", "a range is given")
+        refuse(chosen, "L4", "a dim is a range, or free: give every size by an --input-shape of its own")
     if len(sizes.profiles) > 1:
         atc.check_profiles(chosen, sizes, "L3", 100)
     batches = {axis == 0 for _, axis in sizes.varying}

@@ -18,7 +18,8 @@ A condition is an expression: ``mode == 'cubic' and rank(0) == 4``. In it
 - ``ins``, ``outs`` count inputs and outputs; ``opset`` is the model's, ``since`` the version of the
   operator; ``domain``, ``local_function``, ``branches_differ`` (of If: in rank), ``flattens(axis)``
   (a dim behind `axis` is not 1), ``window_in_pad`` (of a pool: the last one), ``beyond(v)`` (a stored
-  float has an element larger than `v`; with ``beyond(v, 'int')`` an integer);
+  float has an element larger than `v`; with ``beyond(v, 'int')`` an integer), ``overflows(v)`` (such a
+  float is not only compared with, or a bound that no smaller number reaches);
 - the options of the target by their names: ``soc``, ``precision``.
 
 What is not known is None; where that leaves a condition without an answer, it does not hold.
@@ -42,6 +43,10 @@ _ERRORS = (onnx.shape_inference.InferenceError, ValueError, RuntimeError, TypeEr
 PLAIN: dict[str, Any] = {"__builtins__": {}} | {
     f.__name__: f for f in (abs, all, any, len, max, min, set, str, sum, tuple, zip, range, math.prod, math.isinf)
 }
+
+
+_COMPARE = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"})
+_BOUNDS = {"Min": (1,), "Max": (-1,), "Clip": (0, -1, 1)}
 
 
 @cache
@@ -265,6 +270,23 @@ class Place:
             for v in self.const(i) or ()
         )
 
+    def overflows(self, value: float) -> bool:
+        """Whether a stored float larger than `value` means something else once it is infinite.
+
+        To compare with it, and to be bounded by it from the far side, means the same: no number of the type
+        is beyond it either way. What Identity hands on counts where it is taken.
+        """
+        operator = "" if self._domain else self.node.op_type
+        if operator in _COMPARE or (operator == "Identity" and not self.is_output()):
+            return False
+        far = _BOUNDS.get(operator, ())  # of every input, the sign of numbers that bound nothing
+        return any(
+            math.isfinite(v) and abs(v) > value and v * (far[min(i, len(far) - 1)] if far else 0) <= 0
+            for i in range(len(self.node.input))
+            if "float" in (self.dtype(i) or "")
+            for v in self.const(i) or ()
+        )
+
     def _input(self, i: int) -> str:
         return self.node.input[i] if i < len(self.node.input) else ""
 
@@ -291,7 +313,7 @@ _WORDS = (
         "signed",
         "maker",
     ),
-    *("out_rank", "out_shape", "out_dtype", "used", "readers", "is_output", "flattens", "beyond"),
+    *("out_rank", "out_shape", "out_dtype", "used", "readers", "is_output", "flattens", "beyond", "overflows"),
 )
 _ASKED = ("branches_differ", "window_in_pad")
 

@@ -107,7 +107,7 @@ def prepare(
 
     progress("reading")
     sizes = settle(ports(load(path)), profiles, chosen)
-    name = path.name.removesuffix(".onnx")
+    name = _name(path)
     backend = import_module(f"surgery.targets.{chosen.name}")
     # What is refused is refused before any work.
     backend.build(chosen, sizes, name)
@@ -117,14 +117,19 @@ def prepare(
         return result
     with _draft(folder) as draft:
         shapes = sizes.concrete()[:_PROBES]
-        applied = apply(
-            path,
-            list(result.plan.passes),
-            draft / f"{name}.onnx",
-            allow_unverified=allow_unverified,
-            progress=progress,
-            **{**how, **({"probes": shapes} if shapes else {})},
-        )
+        try:
+            applied = apply(
+                path,
+                list(result.plan.passes),
+                draft / f"{name}.onnx",
+                allow_unverified=allow_unverified,
+                progress=progress,
+                **{**how, **({"probes": shapes} if shapes else {})},
+            )
+        except BadInput as error:
+            if error.where == "--probe":  # that is where `apply` is given sizes
+                raise BadInput(error.what, where="--input-shape", cure=error.cure) from error
+            raise
         result.report = applied.report
         result.report.output = str(folder / f"{name}.onnx")
         if not applied.ok:
@@ -149,11 +154,11 @@ def _hand_on(path: Path, chosen: Chosen, profiles: Sequence[Profile], folder: Pa
     names = dict.fromkeys(name for profile in profiles for name in profile)
     sizes = settle([Port(name, "float32", None) for name in names], profiles, chosen)
     backend = import_module(f"surgery.targets.{chosen.name}")
-    result = Prepared(chosen, steps=backend.build(chosen, sizes, path.stem, "MINDIR"), folder=folder)
+    result = Prepared(chosen, steps=backend.build(chosen, sizes, _name(path), "MINDIR"), folder=folder)
     result.notes.append("a MINDIR file is handed on as it is: nothing was checked or verified")
     with _draft(folder) as draft:
-        shutil.copyfile(path, draft / path.name)
-        write(draft, result, sizes, [], path.name)
+        shutil.copyfile(path, draft / f"{_name(path)}.mindir")
+        write(draft, result, sizes, [], f"{_name(path)}.mindir")
         _put(draft, folder)
     return result
 
@@ -198,7 +203,8 @@ def write(draft: Path, result: Prepared, sizes: Sizes, cases: Sequence[Case], mo
         if hasattr(backend, "run"):
             step = next((s for s in result.steps if case.profile in s.profiles), result.steps[0])
             shapes = {name: list(value.shape) for name, value in case.feeds.items()}
-            runs.append(backend.run(result.target, sizes, step, shapes, files, index, case.profile))
+            room = [2 * value.nbytes for value in case.outputs.values()]
+            runs.append(backend.run(result.target, sizes, step, shapes, files, room, index, case.profile))
     if arrays:
         np.savez(draft / EXPECTED, **arrays)  # type: ignore[arg-type]
     document = {"schema": SCHEMA, **result.to_json(), "folder": None, "model": model, "cases": record}
@@ -215,14 +221,16 @@ def _described(name: str, value: np.ndarray, file: str = "") -> dict[str, Any]:
 
 def _script(result: Prepared, model: str, runs: list[tuple[str, ...]]) -> str:
     """The shell script that compiles, runs the probes and compares."""
-    lines = ["#!/bin/sh", f"# {model} for {result.target}.", "set -e", 'cd "$(dirname "$0")"', "", "# Compile."]
+    lines = ["#!/bin/sh", f"# For {result.target}.", "set -e", 'cd "$(dirname "$0")"', "", "# Compile."]
     lines += [line(step.command) for step in result.steps]
     if result.probes:
         verify = line(("surgery", "verify", model, "--reference", "chip"))
         lines += ["", "# Run the probes; what comes out goes to chip/."]
         if runs:
             lines += ["mkdir -p chip", *(line(run) for run in runs)]
-        else:
+        elif result.target.target.packages:
+            lines += ["# On this machine: surgery compile .  (it compiles, runs and compares). Elsewhere:"]
+        if not runs:
             lines += [
                 "# Feed probes/K/input0.bin, input1.bin, ... to the result, and write its outputs to chip/K/:",
                 "# _0.bin, _1.bin, ... in the order of the model's outputs (prepare.json has names, shapes and types).",
@@ -230,13 +238,24 @@ def _script(result: Prepared, model: str, runs: list[tuple[str, ...]]) -> str:
         compare = [
             "",
             "# Does the chip give what the model gives? This needs surgery, here or where this folder is copied to.",
+            "# Results in half precision are held to a tolerance of yours: add --rtol 0.01 --atol 0.01, say.",
             verify,
         ]
-        lines += compare if runs else [*compare[:2], f"# {compare[2]}"]
+        lines += compare if runs else [*compare[:-1], f"# {verify}"]
     return "\n".join(lines) + "\n"
 
 
+def _name(path: Path) -> str:
+    """What the files made of a model are called: as it is, without what a program would take for an option."""
+    stem = path.name.removesuffix(".onnx").removesuffix(".mindir")
+    return "".join(filter(str.isprintable, stem)).lstrip("-.") or "model"
+
+
 def _usable(folder: Path) -> None:
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise BadInput(
+            "you are in this folder, which is written anew as a whole", where=str(folder), cure="name another"
+        )
     if folder.exists() and not folder.is_dir():
         raise BadInput("this is a file", where=str(folder), cure="name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / RECORD).is_file():

@@ -21,6 +21,7 @@ from surgery.errors import BadInput
 from surgery.targets.prepare import EXPECTED, RECORD
 
 _OUTPUT = re.compile(r"_(\d+)\.(bin|npy|txt)")
+_FEW = 5  # results that are missing are named
 # It writes what is no number as C++ does.
 _NUMBER = re.compile(r"(?<=[\s,\[])-?(nan|inf)(?=[\s,\]])")
 _NUMBERS = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
@@ -48,18 +49,31 @@ def collect(results: Path, target: Path) -> Path:
             where=str(results),
             cure="keep them where prepare wrote its files",
         )
-    record = json.loads((home / RECORD).read_text(encoding="utf-8"))
-    with np.load(home / EXPECTED, allow_pickle=False) as expected:
-        inputs = {name: expected[name] for name in expected.files}
     arrays: dict[str, np.ndarray] = {}
-    for index, case in enumerate(record["cases"]):
-        outputs = _read(folder, results, index, case["outputs"])
-        if outputs:
-            arrays |= {f"{port['name']}.{index}": inputs[f"{port['name']}.{index}"] for port in case["inputs"]}
-            arrays |= {f"{name}.{index}": value for name, value in outputs.items()}
+    absent = []
+    try:
+        cases = json.loads((home / RECORD).read_text(encoding="utf-8"))["cases"]
+        with np.load(home / EXPECTED, allow_pickle=False) as expected:
+            inputs = {name: expected[name] for name in expected.files}
+        for index, case in enumerate(cases):
+            outputs = _read(folder, results, index, case["outputs"])
+            if outputs:
+                arrays |= {f"{port['name']}.{index}": inputs[f"{port['name']}.{index}"] for port in case["inputs"]}
+                arrays |= {f"{name}.{index}": value for name, value in outputs.items()}
+            absent += [f"{port['name']!r} of probe {index}" for port in case["outputs"] if port["name"] not in outputs]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        what = f"{RECORD} and {EXPECTED} are not what prepare writes: {error}"
+        raise BadInput(what, where=str(home), cure="prepare it again") from error
     if not arrays:
         raise BadInput(
             "there are no results", where=str(results), cure="run build.sh; of probe 0: 0/*_0.bin, or 0.json"
+        )
+    if absent and results.is_dir():  # a proof of a part is none of the whole
+        more = f" and {len(absent) - _FEW:,} more" if len(absent) > _FEW else ""
+        raise BadInput(
+            f"there are no results of {', '.join(absent[:_FEW])}{more}",
+            where=str(results),
+            cure="run build.sh to its end",
         )
     np.savez(target, **arrays)  # type: ignore[arg-type]
     return target

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _FORM = 'write "NAME:1,3,736,1280", with 1~8 for a range and -1 for a free dim'
 _DIM = re.compile(r"-1|\?|\d+(~(-1|\d+)){0,2}")
+_MOST = 2**31 - 1  # of a dim
+_FILE = 'write ["x:1,3,736,1280", ...] or [{"x": [1, 3, 736, 1280]}, ...]'
 
 
 class Dim(NamedTuple):
@@ -129,7 +131,12 @@ def parse(text: str, where: str = "--input-shape") -> Profile:
         name, colon, dims = part.rpartition(":")  # a name may hold a colon
         if not colon or not name:
             raise BadInput(f"{part!r} is no shape of an input", where=where, cure=_FORM)
-        profile[name.strip()] = tuple(_dim(d.strip(), part, where) for d in dims.split(",") if d.strip())
+        name = name.strip()
+        if name in profile:
+            raise BadInput(
+                f"input {name!r} has two shapes in one profile", where=where, cure="give each profile by itself"
+            )
+        profile[name] = tuple(_dim(d.strip(), part, where) for d in dims.split(",")) if dims.strip() else ()
     if not profile:
         raise BadInput("no shape is given", where=where, cure=_FORM)
     return profile
@@ -139,6 +146,8 @@ def _dim(text: str, part: str, where: str) -> Dim:
     if not _DIM.fullmatch(text):
         raise BadInput(f"{text!r} in {part!r} is no dim", where=where, cure=_FORM)
     numbers = [None if n in ("-1", "?") else int(n) for n in text.split("~")]
+    if not all(n is None or 1 <= n <= _MOST for n in numbers):
+        raise BadInput(f"{text!r} in {part!r} is no dim", where=where, cure=f"a dim is from 1 to {_MOST:,}")
     if len(numbers) == 1:
         return FREE if numbers[0] is None else Dim(numbers[0], numbers[0], numbers[0])
     low, high = numbers[0] or 0, numbers[-1]
@@ -159,19 +168,21 @@ def read_profiles(path: Path) -> list[Profile]:
     import json
 
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        document: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BadInput(f"can't be read: {error.strerror or error}", where=str(path)) from error
     except ValueError as error:
-        raise BadInput("this is no JSON", where=str(path), cure='write ["x:1,3,736,1280", ...]') from error
+        raise BadInput("this is no JSON", where=str(path), cure=_FILE) from error
     entries = document.get("profiles") if isinstance(document, dict) else document
     if not isinstance(entries, list) or not entries:
-        raise BadInput("the file holds no profiles", where=str(path), cure='write ["x:1,3,736,1280", ...]')
+        raise BadInput("the file holds no profiles", where=str(path), cure=_FILE)
     profiles = []
     for entry in entries:
-        if isinstance(entry, dict):
+        if isinstance(entry, dict) and all(isinstance(dims, list) for dims in entry.values()):
             entry = ";".join(f"{name}:{','.join(map(str, dims))}" for name, dims in entry.items())
-        profiles.append(parse(str(entry), str(path)))
+        if not isinstance(entry, str):
+            raise BadInput(f"{entry!r} is no profile", where=str(path), cure=_FILE)
+        profiles.append(parse(entry, str(path)))
     return profiles
 
 
@@ -183,13 +194,19 @@ def settle(inputs: Sequence[Port], given: Iterable[Profile], chosen: Chosen) -> 
         Refused: a profile contradicts the model.
     """
     ports = {port.name: port for port in inputs}
-    profiles = []
+    profiles: list[Profile] = []
     for profile in list(given) or [{}]:
         for name in profile:
             if name not in ports:
                 raise BadInput(f"the model has no input {name!r}", cure=f"it has {', '.join(ports)}")
+            if set(",=") & set(name):
+                cure = "give it another by the pass rename, in a recipe"
+                raise BadInput(f"input {name!r} can't be given a shape, for its name has a comma or =", cure=cure)
         symbols = _symbols(ports, profile)
         whole = {name: _settled(port, profile.get(name), symbols, chosen) for name, port in ports.items()}
+        for name, shape in whole.items():
+            if profiles and len(profiles[0][name]) != len(shape):
+                raise BadInput(f"input {name!r} has {len(shape)} dims, and {len(profiles[0][name])} in another profile")
         if whole not in profiles:
             profiles.append(whole)
     return Sizes(tuple(inputs), tuple(profiles), chosen.target.pairs)
@@ -216,10 +233,8 @@ def _settled(port: Port, shape: Shape | None, symbols: Mapping[str, Dim], chosen
         contradicts(chosen, port, shape)
     settled = []
     for dim, size in zip(port.dims, shape, strict=True):
-        if isinstance(dim, int):
-            if size != FREE and size.fixed != dim:
-                contradicts(chosen, port, shape)
-            size = Dim(dim, dim, dim)
+        if isinstance(dim, int) and size.fixed != dim:
+            contradicts(chosen, port, shape)
         settled.append(size)
     return tuple(settled)
 
@@ -228,14 +243,15 @@ def contradicts(chosen: Chosen, port: Port, shape: Shape) -> NoReturn:
     """Refuse a shape that the model does not have."""
     asked = ",".join(map(str, shape))
     has = ",".join("?" if d is None else str(d) for d in port.dims or ())
+    dims = port.dims or ()
+    if len(dims) != len(shape):
+        reason = f"give {len(dims)} sizes, one a dim"
+    else:
+        axis = next(i for i, dim in enumerate(dims) if isinstance(dim, int) and shape[i].fixed != dim)
+        reason = f"dim {axis} is {dims[axis]}: ask for that, or free it (pass free-dims)"
     rule = next((r for r in chosen.target.rules if r.id in ("A23", "T13")), None)
-    reason = (
-        f"rule {rule.id}: {rule.why} [{rule.source}]"
-        if rule
-        else "ask for a shape that it can have, or export it again"
-    )
-    if port.dims is not None and len(port.dims) != len(shape):
-        reason = f"give {len(port.dims)} sizes, one a dim; {reason}"
+    if rule is not None:
+        reason += f"; rule {rule.id}: {rule.why} [{rule.source}]"
     raise Refused(
         f"{port.name}:{asked} contradicts the model, which has {port.name}:{has}", where=str(chosen), cure=reason
     )

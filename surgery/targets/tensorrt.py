@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from surgery.targets.build import Step
+from surgery.targets.build import Step, spellable
 from surgery.targets.rule import NEGATIVE_DIMS, Chosen, Opsets, Option, Rule, Target, within
 from surgery.targets.sizes import Dim, Profile, Sizes, refuse
 
@@ -157,7 +157,16 @@ RULES = (
         "sizes",
         "",
         happens="refused",
-        why="a model with fixed dims has no profiles: export it again with free dims",
+        why="sizes are those of the model; one with fixed dims has no others: export it again with free dims",
+        cure="",
+        source=FLAGS,
+    ),
+    Rule(
+        "T14",
+        "sizes",
+        "",
+        happens="refused",
+        why="flags name inputs, with commas and quotes between: names can't hold these",
         cure="",
         source=FLAGS,
     ),
@@ -192,6 +201,7 @@ def build(chosen: Chosen, sizes: Sizes, name: str) -> list[Step]:
     Raises:
         Refused: a free dim has no end.
     """
+    spellable(chosen, sizes, "T14")
     command = ["trtexec", f"--onnx={name}.onnx"]
     free = any(not isinstance(d, int) for port in sizes.inputs for d in port.dims or (None,))
     if not free and sizes.varying:
@@ -228,7 +238,14 @@ def _shapes(sizes: Sizes, profile: Profile, which: Callable[[Dim], int]) -> str:
 
 
 def run(
-    chosen: Chosen, sizes: Sizes, step: Step, feeds: dict[str, list[int]], files: list[str], case: int, profile: int
+    chosen: Chosen,
+    sizes: Sizes,
+    step: Step,
+    feeds: dict[str, list[int]],
+    files: list[str],
+    room: list[int],
+    case: int,
+    profile: int,
 ) -> tuple[str, ...]:
     """How trtexec runs the result on one probe; results go to ``chip/CASE.json``."""
     command = ["trtexec", f"--loadEngine={step.name}.plan"]
