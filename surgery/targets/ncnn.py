@@ -906,6 +906,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N26.scalar",
+        "input",
+        "rank == 0",
+        happens="refused",
+        why="beside others pnnx takes no input without dims: give it one dim of 1",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N26.output",
         "output",
         "dtype != 'float32'",

@@ -572,6 +572,7 @@ ROWS: dict[str, list[Row]] = {
     ],
     "N26": [Row("y = Cast<to=1>(x)", ins=f"{kind}[1,12] x") for kind in ("uint8", "bool")],
     "N26.empty": [Row("y = Relu(x)", ins="float[1,0] x")],
+    "N26.scalar": [Row("y = Mul(x,s)", ins="float[1,4] x, float s")],
     "N26.output": [Row("y = Add(x,x)", ins="int64[1,12] x")],
     "N26.constant": [Row("z = Relu(x) y = Identity(c)", outs="z,y", consts="float[3] c={1,2,3}")],
     "N26.input": [
