@@ -20,6 +20,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N1.data",
+        "use",
+        "",
+        happens="wrong",
+        why="of weights beside the model pnnx reads MODEL.onnx.data only, and goes on without others",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N2",
         "Resize",
         "mode == 'nearest' and nearest_mode != 'floor'",
@@ -761,9 +770,9 @@ RULES = (
     Rule(
         "N21",
         "AveragePool",
-        "ceil_mode == 1 and count_include_pad == 1 and any(pads)",
+        "ceil_mode == 1 and count_include_pad == 1 and (ragged or any(pads))",
         happens="wrong",
-        why="the last window counts what lies behind the padding",
+        why="the last window counts what lies behind the data and its padding",
         cure="pool-lower",
         source=MEASURED,
     ),
@@ -967,6 +976,7 @@ TARGET = Target(
         "Two sizes that differ in every free dim are given: with one, the model is right at that size only.",
     ),
     folds=True,
+    one_data_file=True,
     packages=("ncnn", "pnnx"),
     install="pip install 'onnx-surgery[ncnn]' && pip install --no-deps pnnx",
 )

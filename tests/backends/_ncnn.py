@@ -479,7 +479,17 @@ ROWS: dict[str, list[Row]] = {
             "y = AveragePool<kernel_shape=[3,3],strides=[2,2],pads=[1,1,1,1],ceil_mode=1,count_include_pad=1>(x)",
             "y = AveragePool<kernel_shape=[3,3],strides=[2,2],pads=[1,1,1,1],ceil_mode=0,count_include_pad=1>(x)",
             opset=19,
-        )
+        ),
+        Row(
+            "y = AveragePool<kernel_shape=[3,3],strides=[2,2],ceil_mode=1,count_include_pad=1>(x)",
+            "y = AveragePool<kernel_shape=[2,2],strides=[2,2],ceil_mode=1,count_include_pad=1>(x)",
+        ),
+        Row(
+            "y = AveragePool<kernel_shape=[2,2],strides=[2,2],ceil_mode=1,count_include_pad=1>(x)",
+            "y = AveragePool<kernel_shape=[2,2],strides=[2,2],ceil_mode=1,count_include_pad=0>(x)",
+            ins="float[1,3,h,w] x",
+            at=({"h": 9, "w": 11}, {"h": 13, "w": 7}),
+        ),
     ],
     "N21.asymmetric": [
         Row(
