@@ -623,6 +623,18 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N15.free",
+        "Slice",
+        (
+            "not of_shape(0) and any(free(0, p[2]) and (p[0] > 0 and p[1] > 2**30 or p[0] >= 0 and p[1] < 0) "
+            "for p in zip(const(1), const(2), const(3)))"
+        ),
+        happens="wrong",
+        why="a part of a free dim is taken only where its length is a number: pnnx leaves x[1:] and x[:-1] out",
+        cure="fix-dims",
+        source=MEASURED,
+    ),
+    Rule(
         "N15",
         "Slice",
         "any(s != 1 for s in const(4))",

@@ -387,6 +387,16 @@ ROWS: dict[str, list[Row]] = {
     "N14.power": [
         Row("y = Pow(x,f)", "y = Pow(x,two)", consts=f"float f={{{power}}}, float two={{2}}") for power in (3, 4, -1)
     ],
+    "N15.free": [
+        Row(
+            "r = Relu(x) y = Slice(r,s,e,a)",
+            "r = Relu(x) y = Slice(r,o,f,a)",
+            ins="float[1,3,h,w] x",
+            consts=f"int64[1] s={{{s}}}, int64[1] e={{{e}}}, int64[1] a={{3}}, int64[1] o={{0}}, int64[1] f={{4}}",
+            at=({"h": 9, "w": 11}, {"h": 13, "w": 7}),
+        )
+        for s, e in ((0, -2), (1, 2**31))
+    ],
     "N15": [
         Row(
             "y = Slice(x,b,e,a,s)",
