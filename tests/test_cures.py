@@ -287,6 +287,12 @@ CURED = [
     ),
     (
         "pool-lower",
+        17,
+        "g (float[n,2,h,w] x) => (float[n,2,a,b] y){ "
+        "y=AveragePool<kernel_shape=[2,3],strides=[2,2],ceil_mode=1,count_include_pad=1>(x) }",
+    ),
+    (
+        "pool-lower",
         22,
         "g (float[n,2,9,11] x) => (float[n,2,a,b] y){ "
         'y=MaxPool<kernel_shape=[3,2],auto_pad="SAME_LOWER",strides=[2,2]>(x) }',

@@ -477,3 +477,25 @@ def test_a_size_that_nothing_runs_at_is_told_where_it_was_given(
     words = ["--target", "openvino", "--input-shape", "x:1,3,1000000,1000000", "-o", tmp_path / "out"]
     assert prepare(model, *words) == 2
     assert "at --input-shape" in capsys.readouterr().err
+
+
+def test_a_size_computed_of_fixed_dims_is_folded_for_a_cure(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 13]> g (float[1,3,8,10] x) => (float[1,3,A,B] y)
+        <int64[2] size = {13, 17}, int64[1] begin = {0}, int64[1] end = {2}>
+        { s = Shape(x)  n = Slice(s, begin, end)  w = Concat<axis=0>(n, size)  y = Resize<mode="cubic">(x, , , w) }"""
+    out = tmp_path / "out"
+    assert prepare(save(text, tmp_path / "net.onnx"), "--target", "mnn", "-o", out) == 0
+    assert "Resize" not in ops(out / "net.onnx")
+
+
+def test_weights_beside_the_model_go_where_pnnx_looks(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 13]> g (float[1,64] x) => (float[1,64] y) { y = MatMul(x, w) }"""
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((64, 64), "float32"), "w"))
+    onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="w.bin")
+    out = tmp_path / "out"
+    assert prepare(tmp_path / "net.onnx", "--target", "ncnn", "-o", out) == 0
+    assert sorted(file.name for file in out.iterdir() if "net" in file.name) == ["net.onnx", "net.onnx.data"]
+    assert np.array_equal(
+        onnx.numpy_helper.to_array(onnx.load(out / "net.onnx").graph.initializer[0]), np.ones((64, 64))
+    )

@@ -6,7 +6,8 @@
     x ── LpPool ── y                   =>    x ── Abs ── Pow(p) ── AveragePool ── Mul(k) ── Pow(1/p) ── y
 
 Odd pads are those that differ at the two ends, SAME_LOWER and SAME_UPPER, ``ceil_mode`` with a window over the
-edge, and padding that AveragePool counts. The constant gives every window its own number of elements.
+edge, and padding that AveragePool counts. The constant gives every window its own number of elements. Where lengths
+are free, an AveragePool that rounds up and counts padding, and has none, is told not to count it.
 
 Why: MNN 3.6.1 dies of dilations and of padding that counts, and reads SAME_LOWER wrongly; ncnn refuses or is
 wrong about each of these; OpenVINO 2026.4.1 is about windows over the edge.
@@ -43,6 +44,8 @@ class PoolLower(Pass):
         sizes = x.shape[2:]
         counted = form.auto or form.ceil or (node.op_type == "AveragePool" and any(form.pads) and not form.counts)
         if counted and not all(isinstance(size, int) for size in sizes):
+            if form.counts and not form.auto and not any(form.pads) and all(d == 1 for d in form.dilations):
+                return op.AveragePool(x, kernel_shape=kernel, strides=form.strides, ceil_mode=1)
             return op.skip("lengths are free, and its padding depends on them")
         begin, end, over = form.edges(sizes)
         if node.op_type == "LpPool":

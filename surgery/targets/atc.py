@@ -375,7 +375,7 @@ TARGET = Target(
     notes=(
         "A flag is --k=v or --k v: a space after = loses the value.",
         "profiles=auto: where only batches differ --dynamic_batch_size, else --dynamic_dims (N, H, W vary in one .om).",
-        "Only sizes among the profiles run.",
+        "Only sizes among the profiles run; quantised models have none.",
         "--keep_dtype, --modify_mixlist and --op_precision_mode set the precision of single operators.",
     ),
     pairs=True,

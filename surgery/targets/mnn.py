@@ -624,6 +624,15 @@ RULES = (
         cure="inline-functions",
         source=MEASURED,
     ),
+    Rule(
+        "K40",
+        "input",
+        "0 in shape",
+        happens="refused",
+        why="a tensor without elements is not read",
+        cure="",
+        source=MEASURED,
+    ),
     NEGATIVE_DIMS,
 )
 

@@ -20,6 +20,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N1.data",
+        "use",
+        "",
+        happens="wrong",
+        why="of weights beside the model pnnx reads MODEL.onnx.data only, and goes on without others",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N2",
         "Resize",
         "mode == 'nearest' and nearest_mode != 'floor'",
@@ -614,6 +623,18 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N15.free",
+        "Slice",
+        (
+            "not of_shape(0) and any(free(0, p[2]) and (p[0] > 0 and p[1] > 2**30 or p[0] >= 0 and p[1] < 0) "
+            "for p in zip(const(1), const(2), const(3)))"
+        ),
+        happens="wrong",
+        why="a part of a free dim is taken only where its length is a number: pnnx leaves x[1:] and x[:-1] out",
+        cure="fix-dims",
+        source=MEASURED,
+    ),
+    Rule(
         "N15",
         "Slice",
         "any(s != 1 for s in const(4))",
@@ -761,9 +782,9 @@ RULES = (
     Rule(
         "N21",
         "AveragePool",
-        "ceil_mode == 1 and count_include_pad == 1 and any(pads)",
+        "ceil_mode == 1 and count_include_pad == 1 and (ragged or any(pads))",
         happens="wrong",
-        why="the last window counts what lies behind the padding",
+        why="the last window counts what lies behind the data and its padding",
         cure="pool-lower",
         source=MEASURED,
     ),
@@ -906,6 +927,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N26.scalar",
+        "input",
+        "rank == 0",
+        happens="refused",
+        why="beside others pnnx takes no input without dims: give it one dim of 1",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N26.output",
         "output",
         "dtype != 'float32'",
@@ -958,6 +988,7 @@ TARGET = Target(
         "Two sizes that differ in every free dim are given: with one, the model is right at that size only.",
     ),
     folds=True,
+    one_data_file=True,
     packages=("ncnn", "pnnx"),
     install="pip install 'onnx-surgery[ncnn]' && pip install --no-deps pnnx",
 )

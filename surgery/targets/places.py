@@ -17,7 +17,8 @@ A condition is an expression: ``mode == 'cubic' and rank(0) == 4``. In it
   anything takes it, ``readers(i)`` the operators that do, ``is_output(i)`` whether it is the model's;
 - ``ins``, ``outs`` count inputs and outputs; ``opset`` is the model's, ``since`` the version of the
   operator; ``domain``, ``local_function``, ``branches_differ`` (of If: in rank), ``flattens(axis)``
-  (a dim behind `axis` is not 1), ``window_in_pad`` (of a pool: the last one), ``beyond(v)`` (a stored
+  (a dim behind `axis` is not 1), ``window_in_pad`` (of a pool: the last one), ``ragged`` (of a pool that rounds up:
+  its last window may reach over the end), ``beyond(v)`` (a stored
   float has an element larger than `v`; with ``beyond(v, 'int')`` an integer), ``overflows(v)`` (such a
   float is not only compared with, or a bound that no smaller number reaches);
 - the options of the target by their names: ``soc``, ``precision``.
@@ -245,6 +246,25 @@ class Place:
         return any(a is not None and b is not None and a != b for a, b in zip(*ranks, strict=False)) if ranks else False
 
     @property
+    def ragged(self) -> bool:
+        """Whether the last window of a pool that rounds up may reach over the end of the padded data."""
+        shape, kernel = self.shape(0), self.attr("kernel_shape")
+        if not self.attr("ceil_mode") or kernel is None:
+            return False
+        n = len(kernel)
+        pads, strides = self.attr("pads") or [0] * 2 * n, self.attr("strides") or [1] * n
+        spread = self.attr("dilations") or [1] * n
+        sizes = (None,) * n if shape is None else shape[2:]
+        return any(
+            strides[i] > 1
+            and (
+                not isinstance(size, int)
+                or (size + pads[i] + pads[i + n] - (kernel[i] - 1) * spread[i] - 1) % strides[i] != 0
+            )
+            for i, size in enumerate(sizes)
+        )
+
+    @property
     def window_in_pad(self) -> bool:
         """Whether a pool that rounds up starts its last window behind the data."""
         shape, kernel = self.shape(0), self.attr("kernel_shape")
@@ -315,7 +335,7 @@ _WORDS = (
     ),
     *("out_rank", "out_shape", "out_dtype", "used", "readers", "is_output", "flattens", "beyond", "overflows"),
 )
-_ASKED = ("branches_differ", "window_in_pad")
+_ASKED = ("branches_differ", "ragged", "window_in_pad")
 
 
 def places(model: onnx.ModelProto) -> Iterator[Place]:

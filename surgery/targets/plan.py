@@ -32,7 +32,8 @@ class Plan:
 
     ``passes`` are those that matched, with options, in order. ``found`` is what was found at
     first, ``left`` what no pass cured, with the cures that were not tried on it; ``absent`` names
-    cures that no installed package has, and ``failed`` those that refused, with the reason.
+    cures that no installed package has, and ``failed`` those that refused, with the reason. ``inputs`` are those of the
+    model then; ``folded`` tells that what depends on its fixed dims alone was made constant as a last resort.
     """
 
     passes: list[str] = field(default_factory=list)
@@ -41,6 +42,7 @@ class Plan:
     absent: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     inputs: tuple[Port, ...] = ()
+    folded: bool = False
 
     @property
     def blocking(self) -> list[Finding]:
@@ -72,7 +74,7 @@ def plan(path: Path, chosen: Chosen, sizes: Sizes, progress: Callable[[str], Non
     tried: set[_Try] = set()
     result.left = check(model, chosen) if result.passes else result.found
     for _ in range(_ROUNDS):
-        wanted = _wanted(result, known, tried, chosen, sizes)
+        wanted = _wanted(result, known, tried, chosen, sizes) or _last(result, known, sizes)
         if not wanted:
             break
         for text in wanted:
@@ -133,6 +135,15 @@ def _wanted(
                 break
     rank = {name: index for index, name in enumerate(_FIRST)}
     return sorted(wanted, key=lambda text: rank.get(text.partition(":")[0], len(_FIRST)))
+
+
+def _last(result: Plan, known: set[str], sizes: Sizes) -> list[str]:
+    """Where cures found a size that is computed: of fixed dims, which the model may have had before, it is a number."""
+    text = fixed(sizes, all=True)
+    if not result.blocking or not text or "fix-dims" not in known or result.folded:
+        return []
+    result.folded = True
+    return [text] if text not in result.passes else []
 
 
 def _with_options(cure: str, chosen: Chosen, sizes: Sizes) -> str:

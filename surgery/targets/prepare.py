@@ -134,6 +134,8 @@ def prepare(
         result.report.output = str(folder / f"{name}.onnx")
         if not applied.ok:
             return result
+        if chosen.target.one_data_file:
+            _gather(draft, f"{name}.onnx")
         result.steps = backend.build(chosen, sizes._replace(inputs=result.plan.inputs or sizes.inputs), name)
         progress("probes")
         probes = cases(path, sizes, shapes, how.get("seed", 0), mine, result.notes)
@@ -161,6 +163,18 @@ def _hand_on(path: Path, chosen: Chosen, profiles: Sequence[Profile], folder: Pa
         write(draft, result, sizes, [], f"{_name(path)}.mindir")
         _put(draft, folder)
     return result
+
+
+def _gather(draft: Path, name: str) -> None:
+    """Put weights that lie beside the model into NAME.data, the one file that the compiler looks for."""
+    import onnx
+
+    beside = [file for file in draft.iterdir() if file.name != name]
+    if beside:
+        model = onnx.load(draft / name)
+        for file in beside:
+            file.unlink()
+        onnx.save(model, draft / name, save_as_external_data=True, location=f"{name}.data")
 
 
 # ---------------------------------------------------------------------------- writing

@@ -91,7 +91,8 @@ class Target(NamedTuple):
     ``versions`` are in order, the newest last. ``command`` and ``config`` show how it is called
     in words; what is written for a model comes from the function ``build`` of the target's module.
     ``folds`` tells whether its converter computes what depends on constants and fixed shapes alone,
-    so that no rule concerns it; ``pairs`` whether H and W of an image are given together. ``packages``
+    so that no rule concerns it; ``one_data_file`` whether weights beside the model have to lie in the file
+    MODEL.onnx.data; ``pairs`` whether H and W of an image are given together. ``packages``
     are those with which it compiles and runs on this machine, and ``install`` what gets them; without any,
     its command is what compiles, where it is on PATH.
     """
@@ -105,6 +106,7 @@ class Target(NamedTuple):
     command: str
     notes: tuple[str, ...] = ()
     folds: bool = False
+    one_data_file: bool = False
     pairs: bool = False
     packages: tuple[str, ...] = ()
     install: str = ""

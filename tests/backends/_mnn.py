@@ -506,4 +506,5 @@ ROWS: dict[str, list[Row]] = {
             after='<domain: "my", opset_import: ["" : 17]> Twice (a) => (b) { b = Add(a,a) }',
         )
     ],
+    "K40": [Row("y = Relu(x)", ins="float[1,0] x")],
 }

@@ -387,6 +387,16 @@ ROWS: dict[str, list[Row]] = {
     "N14.power": [
         Row("y = Pow(x,f)", "y = Pow(x,two)", consts=f"float f={{{power}}}, float two={{2}}") for power in (3, 4, -1)
     ],
+    "N15.free": [
+        Row(
+            "r = Relu(x) y = Slice(r,s,e,a)",
+            "r = Relu(x) y = Slice(r,o,f,a)",
+            ins="float[1,3,h,w] x",
+            consts=f"int64[1] s={{{s}}}, int64[1] e={{{e}}}, int64[1] a={{3}}, int64[1] o={{0}}, int64[1] f={{4}}",
+            at=({"h": 9, "w": 11}, {"h": 13, "w": 7}),
+        )
+        for s, e in ((0, -2), (1, 2**31))
+    ],
     "N15": [
         Row(
             "y = Slice(x,b,e,a,s)",
@@ -479,7 +489,17 @@ ROWS: dict[str, list[Row]] = {
             "y = AveragePool<kernel_shape=[3,3],strides=[2,2],pads=[1,1,1,1],ceil_mode=1,count_include_pad=1>(x)",
             "y = AveragePool<kernel_shape=[3,3],strides=[2,2],pads=[1,1,1,1],ceil_mode=0,count_include_pad=1>(x)",
             opset=19,
-        )
+        ),
+        Row(
+            "y = AveragePool<kernel_shape=[3,3],strides=[2,2],ceil_mode=1,count_include_pad=1>(x)",
+            "y = AveragePool<kernel_shape=[2,2],strides=[2,2],ceil_mode=1,count_include_pad=1>(x)",
+        ),
+        Row(
+            "y = AveragePool<kernel_shape=[2,2],strides=[2,2],ceil_mode=1,count_include_pad=1>(x)",
+            "y = AveragePool<kernel_shape=[2,2],strides=[2,2],ceil_mode=1,count_include_pad=0>(x)",
+            ins="float[1,3,h,w] x",
+            at=({"h": 9, "w": 11}, {"h": 13, "w": 7}),
+        ),
     ],
     "N21.asymmetric": [
         Row(
@@ -572,6 +592,7 @@ ROWS: dict[str, list[Row]] = {
     ],
     "N26": [Row("y = Cast<to=1>(x)", ins=f"{kind}[1,12] x") for kind in ("uint8", "bool")],
     "N26.empty": [Row("y = Relu(x)", ins="float[1,0] x")],
+    "N26.scalar": [Row("y = Mul(x,s)", ins="float[1,4] x, float s")],
     "N26.output": [Row("y = Add(x,x)", ins="int64[1,12] x")],
     "N26.constant": [Row("z = Relu(x) y = Identity(c)", outs="z,y", consts="float[3] c={1,2,3}")],
     "N26.input": [

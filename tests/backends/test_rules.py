@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from _mnn import CONV
 from _rows import Row
 
 import surgery
@@ -26,7 +28,7 @@ ROWS: dict[str, dict[str, list[Row]]] = {
     name: importlib.import_module(f"_{name}").ROWS for name in ("openvino", "mnn", "ncnn", "onnxruntime")
 }
 # The use of a backend, which tests below measure; and what says of itself that nobody has tried.
-ALONE = {("openvino", "V5"), ("ncnn", "N1"), *((name, NEGATIVE_DIMS.id) for name in ROWS)}
+ALONE = {("openvino", "V5"), ("ncnn", "N1"), ("ncnn", "N1.data"), *((name, NEGATIVE_DIMS.id) for name in ROWS)}
 EACH = [(name, id, k) for name, rows in ROWS.items() for id, some in rows.items() for k in range(len(some))]
 VERDICTS = {"refused": "refused", "wrong": "wrong", "crash": "crashed"}
 
@@ -119,6 +121,20 @@ def test_pnnx_given_one_size_makes_a_model_for_that_size(tmp_path: Path) -> None
     assert "inputshape2=[1,4,6,10]f32" in record
     (folder / "out" / "prepare.json").write_text(record.replace('"inputshape2=[1,4,6,10]f32",', ""))
     assert surgery.compile(folder / "out").verdict == "wrong"
+
+
+def test_pnnx_reads_weights_from_one_file_beside_the_model(tmp_path: Path) -> None:
+    here("ncnn")
+    row = Row("c = Conv<kernel_shape=[3,3]>(x,w) y = Add(c,b)", consts=f"{CONV}, float[1,2,1,1] b={{1,-2}}")
+    cases = row.cases(row.model(row.body))
+    for name, verdict in (("net.onnx.data", "equal"), ("net.onnx.1.data", "wrong")):
+        model = row.model(row.body)  # saving changes it
+        onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location=name, size_threshold=0)
+        out = lay_out(tmp_path / "net.onnx", "ncnn", cases, tmp_path / verdict)
+        shutil.copy(tmp_path / name, out / name)
+        assert surgery.compile(out).verdict == verdict
+    result = surgery.compile(tmp_path / "net.onnx", "ncnn", tmp_path / "made")  # still that of the other name
+    assert result.verdict == "equal" and not list((tmp_path / "made").glob("*.1.data"))
 
 
 def test_openvino_in_half_the_digits_unless_told(tmp_path: Path) -> None:
