@@ -292,8 +292,10 @@ def test_tells_what_backends_do(backend: str) -> None:
             wrongly += [row["case"]] if blocking(proto, backend) else []
         else:
             assert blocking(proto, backend), f"{row['case']} is {row[backend]}, and passes the check"
-    # MNN cuts floats to integers before it casts them to bool: in that case no number is below 1 by chance.
-    assert wrongly == (["reducemax_bool20"] if backend == "mnn" else [])
+    # Right by chance, on MNN: no number lies below 1, where it cuts floats to integers before it casts them to bool;
+    # what it reads beyond its memory is 0 in most runs. OpenVINO folds some conditions, and not others like them.
+    chance = {"mnn": {"reducemax_bool20", "rs_3d_linear", "max_multi"}, "openvino": {"if_squeeze_rank"}}
+    assert set(wrongly) == chance.get(backend, set())
 
 
 @pytest.mark.parametrize(

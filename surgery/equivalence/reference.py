@@ -14,6 +14,7 @@ from surgery.equivalence.pace import Pace
 from surgery.equivalence.pairing import Pairs, recast, renamed
 from surgery.equivalence.probes import Case
 from surgery.equivalence.session import Failed, Session, Values, as_users_run_it
+from surgery.equivalence.sites.hostile import count
 from surgery.equivalence.stages import Stages
 from surgery.report import Evidence
 
@@ -87,7 +88,7 @@ def evidence(
     via = {a.name: b.via for a, b in pairs.outputs}
     with contextlib.suppress(Failed):  # what can't be planted is not seen
         stages = Stages(session.subject, [])
-        for case in stored:
+        for case in sorted(stored, key=lambda case: count(case.feeds)):  # most faults are seen on the smallest
             feeds = renamed(case.feeds, pairs)
             plant(
                 stages,
