@@ -75,7 +75,7 @@ BAKED = {
         { a = Reshape (x, t)  b = MatMul (a, w)  y = Reshape (b, u) }""",
     "a transpose that became a reshape": """(float[1, 3, 4] x) => (float[1, 3, 4] y)
         <int64[3] t = {3, 1, 4}, int64[3] u = {1, 3, 4}>
-        { a = Reshape (x, t)  b = Softmax <axis = 2> (a)  y = Reshape (b, u) }""",
+        { a = Reshape (x, t)  b = Softmax <axis = 0> (a)  y = Reshape (b, u) }""",
     "heads of attention": """(float[1, 6, 4] x) => (float[1, 6, 4] y)
         <int64[4] t = {1, 6, 2, 2}, int64[3] u = {1, 6, 4}> {
         a = Reshape (x, t)  q = Transpose <perm = [0, 2, 1, 3]> (a)  k = Transpose <perm = [0, 2, 3, 1]> (a)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
 from surgery.cli import verifying
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tolerance",
-        type=_share,
+        type=verifying.tolerance,
         default=1e-3,
         metavar="R",
         help="the largest difference that is taken, as a part of an output's range (default: 0.001)",
@@ -41,16 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=verifying.seed, default=0, metavar="N", help="of an ONNX file: of the probes made (default: 0)"
     )
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"a tolerance is a number from 0 on, not {text!r}")
-    return value
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:

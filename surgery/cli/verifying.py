@@ -51,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser, *, folders: bool = False) -> 
 def add_tolerances(group: argparse._ActionsContainer) -> None:
     """Add those that every comparison has."""
     group.add_argument(
-        "--rtol", type=_tolerance, metavar="R", help="relative tolerance; of R and A, one alone leaves the other 0"
+        "--rtol", type=tolerance, metavar="R", help="relative tolerance; of R and A, one alone leaves the other 0"
     )
-    group.add_argument("--atol", type=_tolerance, metavar="A", help="absolute tolerance")
+    group.add_argument("--atol", type=tolerance, metavar="A", help="absolute tolerance")
     group.add_argument("--seed", type=seed, default=0, metavar="N", help="of the inputs made (default: 0)")
 
 
@@ -79,7 +79,8 @@ def settings(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _tolerance(text: str) -> float:
+def tolerance(text: str) -> float:
+    """The argument of --rtol, --atol and --tolerance."""
     try:
         value = float(text)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def show_prepared(screen: Screen, result: Prepared) -> None:
         screen.talk(f"note     {escape(note)}")
     if result.folder is not None:
         for step in result.steps if not screen.quiet else ():
-            screen.say(" ".join(map(escape, step.command)))
+            screen.say(escape(shlex.join(step.command)))
         from surgery.targets.prepare import EXPECTED
 
         proof = f", {EXPECTED} has {count(result.probes, 'probe')} to prove the result by" if result.probes else ""
