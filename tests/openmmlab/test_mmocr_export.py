@@ -158,3 +158,15 @@ def test_named_and_never_called(tmp_path: Path) -> None:
         with pytest.raises(surgery.Refused, match=f"'{name}' had nothing to replace"):
             surgery.export(module, x, tmp_path / "m.onnx", dynamic=dynamic, rewrites=[name])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["nrtr", "satrn", "abinet"])
+def test_a_recogniser_takes_images_without_padding(name: str) -> None:
+    module, _, dynamic = nets.example(name)
+    assert (3 in dynamic["input"]) == (name != "abinet")  # which is of one width
+    height, width = nets.RECOGNISERS[name]
+    x = nets.image(name, 2, height, width)
+    with torch.no_grad():
+        both, single = module(x), torch.cat([module(x[:1]), module(x[1:])])
+    assert torch.isfinite(both).all()
+    assert torch.allclose(both, single, atol=1e-6)
