@@ -460,6 +460,7 @@ ROWS: dict[str, list[Row]] = {
             'y = Einsum<equation="...ij,...jk->...ik">(x,z)',
             'y = Einsum<equation="bij,bjk->bik">(x,z)',
             ins="float[2,3,4] x, float[2,4,5] z",
+            tries=3,
         )
     ],
     "N20": [
