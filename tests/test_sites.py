@@ -129,6 +129,18 @@ def test_a_domain_holds_for_the_runtimes_own_spelling(tmp_path: Path, domain: st
     assert report.verdict == report.verify.sites.verdict == "equal", str(report.verify)
 
 
+@pytest.mark.parametrize("made", ["", "r = Relu (x)"])
+def test_a_domain_holds_within_bodies(tmp_path: Path, made: str) -> None:
+    # Zero times NaN is NaN: resize-matmul promises nothing of an image that is not finite.
+    image = "r" if made else "x"
+    text = f"""<ir_version: 8, opset_import: ["": 17]>
+    g (float[n,3,8,9] x, bool c) => (float[n,3,h,w] y) <float[4] two = {{1.0, 1.0, 2.0, 1.5}}> {{
+        y = If <then_branch = t () => (float[n,3,h,w] a) {{ {made} a = Resize <mode = "cubic"> ({image},, two) }},
+                else_branch = e () => (float[n,3,h,w] b) {{ b = Resize <mode = "linear"> (x,, two) }}> (c) }}"""
+    report = surgery.apply(onnx.parser.parse_model(text), ["resize-matmul"]).report
+    assert report.verdict == report.verify.sites.verdict == "equal", str(report.verify)
+
+
 def test_a_chain_that_each_model_cuts_elsewhere_is_opened_to_its_beginning(tmp_path: Path) -> None:
     # Before, a state has an axis more, and is what the next is made of; after, it is made to be read elsewhere.
     before, after = ["r0 = Unsqueeze (x, zero)"], ["t0 = Identity (x)"]

@@ -22,7 +22,7 @@ import onnx
 from onnx import AttributeProto, NodeProto, TensorProto, helper
 
 from surgery.equivalence.sites.congruence import Claim, Congruence, Side
-from surgery.equivalence.subject import Port, reads, subgraphs
+from surgery.equivalence.subject import Port, all_nodes, reads, subgraphs
 from surgery.report import Step
 
 OUTPUT = "y"
@@ -296,19 +296,31 @@ def guards(cut: Cut, half: Half, domain: Mapping[str, tuple[float, float]]) -> d
     if not domain:
         return found
     opsets = {o.domain: o.version for o in half.proto.opset_import}
-    for node in half.proto.graph.node:
-        # com.microsoft::GridSample has no schema here, and the inputs of the standard operator of its name.
-        home = next((d for d in (node.domain, "") if onnx.defs.has(node.op_type, domain=d)), None)
-        if home is None:
-            continue
-        try:
-            schema = onnx.defs.get_schema(node.op_type, opsets.get(home, 1), home)
-        except onnx.defs.SchemaError:  # a file of an older opset than the operator's first
-            schema = onnx.defs.get_schema(node.op_type, domain=home)
-        for formal, name in zip(schema.inputs, node.input, strict=False):
-            if formal.name in domain and name and not name.startswith("c"):
-                found[name] = domain[formal.name]
+    graph = half.proto.graph
+    outside = {value.name for value in graph.input}.union(*(node.output for node in graph.node))
+    for outer in graph.node:
+        within = [node for body in subgraphs(outer) for node in all_nodes(body)]
+        for node in (outer, *within):
+            for formal, name in _formals(node, opsets):
+                if formal in domain and name in outside:
+                    found[name] = domain[formal]
+                elif formal in domain and node is not outer and name and not name.startswith("c"):
+                    # Made in a body, where nothing can be watched: what the body is made of is bounded in its place.
+                    found |= {read: domain[formal] for read in reads(outer) if read in outside}
     return found
+
+
+def _formals(node: NodeProto, opsets: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """The formal name of each input of a node, and the tensor it reads there."""
+    # com.microsoft::GridSample has no schema here, and the inputs of the standard operator of its name.
+    home = next((d for d in (node.domain, "") if onnx.defs.has(node.op_type, domain=d)), None)
+    if home is None:
+        return
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opsets.get(home, 1), home)
+    except onnx.defs.SchemaError:  # a file of an older opset than the operator's first
+        schema = onnx.defs.get_schema(node.op_type, domain=home)
+    yield from zip((formal.name for formal in schema.inputs), node.input, strict=False)
 
 
 def port_of(values: list[Any]) -> Port | None:
