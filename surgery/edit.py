@@ -145,20 +145,28 @@ class Edit:
             for reader in (n for node in going if node.attributes for graph in inner(node) for n in graph):
                 for i in range(len(reader.inputs)):
                     reader.replace_input_with(i, None)
-            dead: dict[ir.Node, None] = {}
-            for value in inputs:
-                if value.uses() or value.is_graph_output() or value.is_graph_input():
-                    continue
-                producer = value.producer()
-                if producer is None and value.is_initializer() and value.graph is not None:
-                    del value.graph.initializers[value.name or ""]
-                elif (
-                    producer is not None
-                    and producer.graph is not None
-                    and not any(v.uses() or v.is_graph_output() for v in producer.outputs)
-                ):
-                    dead[producer] = None
-            going = list(dead)
+            going = self._unread(inputs)
+
+    def drop(self, values: Iterable[ir.Value]) -> None:
+        """Remove what makes `values` where nothing reads them: constants, and nodes with what only they read."""
+        self.remove(self._unread(values))
+
+    def _unread(self, values: Iterable[ir.Value]) -> list[ir.Node]:
+        """The nodes of which nothing is read that make any of `values`; those that are constants are removed."""
+        nodes: dict[ir.Node, None] = {}
+        for value in values:
+            if value.uses() or value.is_graph_output() or value.is_graph_input():
+                continue
+            producer = value.producer()
+            if producer is None and value.is_initializer() and value.graph is not None:
+                del value.graph.initializers[value.name or ""]
+            elif (
+                producer is not None
+                and producer.graph is not None
+                and not any(v.uses() or v.is_graph_output() for v in producer.outputs)
+            ):
+                nodes[producer] = None
+        return list(nodes)
 
     def opset(self, node: ir.Node) -> int:
         """The version of the node's domain where it stands: in a function, or in the rest of the model."""
