@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from surgery.errors import BadInput, Missing, Refused, SurgeryError
     from surgery.exporter.context import Loose, patched
     from surgery.exporter.export import Exported, export
-    from surgery.extents import Contradiction, Extents
+    from surgery.extents import Extents
+    from surgery.inference import Contradiction
     from surgery.lookup import find_nodes, find_tensor, missing
     from surgery.model import load, save
     from surgery.nested import graphs
@@ -85,7 +86,8 @@ _HOMES = {
     **dict.fromkeys(("Changes", "Close", "Exact"), "contract"),
     "Edit": "edit",
     **dict.fromkeys(("Result", "apply"), "engine"),
-    **dict.fromkeys(("Contradiction", "Extents"), "extents"),
+    "Contradiction": "inference",
+    "Extents": "extents",
     **dict.fromkeys(("BadInput", "Missing", "Refused", "SurgeryError"), "errors"),
     **dict.fromkeys(("find_nodes", "find_tensor", "missing"), "lookup"),
     **dict.fromkeys(("Loose", "patched"), "exporter.context"),

@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from surgery import fold
 from surgery.edit import Edit
-from surgery.nested import graphs
+from surgery.nested import functions, graphs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,10 +73,9 @@ class _Tidy:
     # --------------------------------------------------------------------- identities
 
     def drop_identities(self) -> None:
-        functions = self.model.functions.values()
-        inside = {g: f.opset_imports for f in functions for g in (f.graph, *f.subgraphs())}
+        inside = functions(self.model)
         for graph in list(graphs(self.model)):
-            version = inside.get(graph, self.model.opset_imports).get("", 1)
+            version = inside.get(graph, self.model).opset_imports.get("", 1)
             for node in list(graph):
                 source = self._identical(node, version)
                 if source is not None and _pass_by(node, source):
@@ -162,10 +161,10 @@ class _Tidy:
 
     def fold(self) -> bool:
         """Compute what is constant outside of functions; whether anything was."""
-        bodies = {g for f in self.model.functions.values() for g in (f.graph, *f.subgraphs())}
+        inside = functions(self.model)
         before, costly = self.gone, []
         for graph in list(graphs(self.model)):
-            if graph in bodies:
+            if graph in inside:
                 continue
             groups = _groups(self.model, graph)
             few = [g for g in groups if sum(t.nbytes for t in self._leaves(g).values()) < LARGE]

@@ -21,8 +21,9 @@ import onnx_ir as ir
 
 from surgery import fold
 from surgery.errors import BadInput
-from surgery.nested import graphs, inner
+from surgery.nested import functions, graphs, inner
 from surgery.order import read
+from surgery.pending import Pending
 from surgery.shapes import Shapes
 
 if TYPE_CHECKING:
@@ -49,13 +50,10 @@ class Edit:
         self._names: set[str] | None = None
         self._counts: Counter[str] = Counter()  # how many names were made from a base
         self._constants: dict[Any, ir.Value] = {}
-        self._homes: dict[ir.Graph, ir.Graph] | None = None  # of the graphs inside functions, their bodies
-        self._imports: dict[ir.Graph, dict[str, int]] | None = None  # of the graphs inside functions
-        self._pending: dict[ir.Value, ir.Node] = {}  # outputs of new nodes that depend on constants alone
-        self._folded: dict[ir.Value, ir.TensorProtocol] = {}  # those of them that were computed
+        self._functions: dict[ir.Graph, ir.Function] | None = None  # see `_function`
+        self.pending = Pending(model)
         self._computed: dict[ir.Value, ir.TensorProtocol | None] = {}  # see `computed`
         self._made: set[ir.Node] = set()
-        self._loose = 0
         self._unnamed: set[ir.Value] = set()  # made here, and free to take the name of what they replace
 
     def unique(self, base: str) -> str:
@@ -170,13 +168,8 @@ class Edit:
 
     def opset(self, node: ir.Node) -> int:
         """The version of the node's domain where it stands: in a function, or in the rest of the model."""
-        if self._imports is None:
-            self._imports = {
-                graph: function.opset_imports
-                for function in self.model.functions.values()
-                for graph in (function.graph, *function.subgraphs())
-            }
-        imports = self._imports.get(node.graph, self.model.opset_imports)  # type: ignore[arg-type]
+        function = self._function(node.graph)
+        imports = self.model.opset_imports if function is None else function.opset_imports
         return int(imports.get(node.domain, 1))
 
     def made(self, node: ir.Node) -> bool:
@@ -185,60 +178,27 @@ class Edit:
 
     def is_constant(self, value: ir.Value) -> bool:
         """Whether `value` is a constant, or a node's output that will be folded into one."""
-        return value in self._pending or fold.constant(value, self.model.ir_version) is not None
+        return value in self.pending or fold.constant(value, self.model.ir_version) is not None
 
     def tensor(self, value: ir.Value) -> ir.TensorProtocol | None:
         """The tensor that `value` always is, or None."""
-        if value in self._pending:
-            self._fold([value])
-            return self._folded.get(value)
+        if value in self.pending:
+            return self.pending.tensor(value)
         return fold.constant(value, self.model.ir_version)
 
     def computed(self, value: ir.Value) -> ir.TensorProtocol | None:
         """What nodes of the graph always make of constants alone, if they are few; else None."""
         if value in self._computed:
             return self._computed[value]
-        cone: dict[ir.Node, None] = {}
-        given: dict[ir.Value, ir.TensorProtocol] = {}
-        stack = [(value, False)]
-        while stack:
-            one, done = stack.pop()
-            node = one.producer()
-            tensor = self.tensor(one)
-            if tensor is not None:
-                given[one] = tensor
-            elif node is None or not fold.foldable(node) or len(stack) > _LONGEST_CHAIN:
-                return None
-            elif done:
-                cone[node] = None
-            elif node not in cone:
-                stack.append((one, True))
-                stack += [(v, False) for v in node.inputs if v is not None]
-        if len(cone) > _LONGEST_CHAIN:
+        cone = fold.cone([value], self.tensor, _foldable, _LONGEST_CHAIN)
+        if cone is None:
             return None
-        if not cone:
+        nodes, given = cone
+        if not nodes:
             return given.get(value)
-        opset = self.opset(next(iter(cone)))
-        arrays = fold.evaluate(list(cone), given, [value], opset, self.model.ir_version)
+        arrays = fold.evaluate(nodes, given, [value], self.opset(nodes[0]), self.model.ir_version)
         self._computed[value] = None if arrays is None else ir.tensor(arrays[0])
         return self._computed[value]
-
-    def pend(self, node: ir.Node) -> None:
-        """Note that `node`, not yet in the graph, depends on constants alone."""
-        for value in node.outputs:
-            self._pending[value] = node
-
-    def loose(self, array: np.ndarray, name: str) -> ir.Value:
-        """A constant that comes into the graph when a node that needs it does."""
-        tensor = ir.tensor(array, name=name)
-        # A name of its own is enough, for it does not come into the graph under this one.
-        self._loose += 1
-        return ir.Value(
-            name=f"{name}#{self._loose}",
-            type=ir.TensorType(tensor.dtype),
-            shape=ir.Shape(array.shape),
-            const_value=tensor,
-        )
 
     def settle(self, nodes: Sequence[ir.Node], wanted: Sequence[ir.Value | None], at: ir.Node) -> list[ir.Value | None]:
         """Put those of `nodes` that `wanted` needs before `at`, what is constant folded.
@@ -253,7 +213,7 @@ class Edit:
         """
         graph = at.graph
         assert graph is not None
-        kept = self.needed(nodes, wanted)
+        kept = self.pending.needed(nodes, wanted)
         staying = set(kept)
         if self._names is not None:  # what does not stay leaves its name to the constant that it becomes
             self._names.difference_update(n for node in nodes if node not in staying for n in _names_of(node))
@@ -264,83 +224,19 @@ class Edit:
                 if landed is not value:
                     node.replace_input_with(i, landed)
         for node in reversed(nodes):
-            for value in node.outputs:
-                self._pending.pop(value, None)
-                self._folded.pop(value, None)
             if node not in staying:
                 for i in range(len(node.inputs)):
                     node.replace_input_with(i, None)
+        self.pending.forget(nodes)
         graph.insert_before(at, kept)
         return result
 
-    def needed(self, nodes: Sequence[ir.Node], wanted: Sequence[ir.Value | None]) -> list[ir.Node]:
-        """Those of new `nodes` that `wanted` needs, once what is constant is folded."""
-        while True:
-            needed, kept = {v for v in wanted if v is not None}, []
-            for node in reversed(nodes):
-                if any(v in needed and v not in self._pending for v in node.outputs):
-                    needed.update(v for v in node.inputs if v is not None)
-                    kept.append(node)
-            waiting = [v for v in needed if v in self._pending and v not in self._folded]
-            if not waiting:
-                return kept[::-1]
-            self._fold(waiting)  # where that fails, there are more nodes
-
     def _landed(self, value: ir.Value | None, graph: ir.Graph) -> ir.Value | None:
         """`value`, or the constant in the graph that it is."""
-        if value is None:
-            return None
-        tensor = self._folded.get(value)
-        if tensor is None and value.producer() is None and value.graph is None:
-            tensor = value.const_value
-        if tensor is None:
+        tensor = None if value is None else self.pending.becomes(value)
+        if value is None or tensor is None:
             return value
         return self.constant(tensor, tensor.name or value.name or "", graph)
-
-    def _fold(self, values: Sequence[ir.Value]) -> None:
-        """Compute pending `values`; those that can't be are nodes like others."""
-        values = [v for v in values if v not in self._folded]
-        if not values:
-            return
-        cone, given = self._cone(values)
-        if cone is not None:
-            opset = next(iter(cone)).version or 1 if cone else 1
-            arrays = fold.evaluate(list(cone), given, values, opset, self.model.ir_version)
-            if arrays is not None:
-                self._folded |= {v: ir.tensor(a) for v, a in zip(values, arrays, strict=True)}
-                return
-        if len(values) > 1:
-            for value in values:
-                if value in self._pending:
-                    self._fold([value])
-            return
-        for value in values:
-            for other in self._pending[value].outputs:
-                if other not in self._folded:
-                    self._pending.pop(other, None)
-
-    def _cone(self, values: Sequence[ir.Value]) -> tuple[dict[ir.Node, None] | None, dict[ir.Value, ir.TensorProtocol]]:
-        """The pending nodes that `values` come from, in topological order, and the constants that these read.
-
-        None in place of the nodes, if what they read turned out not to be constant.
-        """
-        cone: dict[ir.Node, None] = {}
-        given: dict[ir.Value, ir.TensorProtocol] = {}
-        stack: list[tuple[ir.Value, bool]] = [(v, False) for v in values]
-        while stack:
-            value, done = stack.pop()
-            if done:
-                cone[self._pending[value]] = None
-                continue
-            tensor = self._folded.get(value) or fold.constant(value, self.model.ir_version)
-            if tensor is not None:
-                given[value] = tensor
-            elif value not in self._pending:
-                return None, {}
-            elif self._pending[value] not in cone:
-                stack.append((value, True))
-                stack += [(v, False) for v in self._pending[value].inputs if v is not None]
-        return cone, given
 
     def insert_after(self, value: ir.Value, node: ir.Node, index: int = 0) -> ir.Value:
         """Put `node` between `value` and all that reads it; `value` becomes its input `index`.
@@ -435,15 +331,16 @@ class Edit:
 
     def _home(self, graph: ir.Graph | None) -> ir.Graph:
         """The graph that holds constants for `graph`: its function's body, or the main graph."""
+        function = self._function(graph)
+        return self.model.graph if function is None else function.graph
+
+    def _function(self, graph: ir.Graph | ir.Function | None) -> ir.Function | None:
+        """The function that `graph` is in; None in the rest of the model."""
         if graph is None or graph is self.model.graph or not self.model.functions:
-            return self.model.graph
-        if self._homes is None:
-            self._homes = {
-                inner: function.graph
-                for function in self.model.functions.values()
-                for inner in (function.graph, *function.subgraphs())
-            }
-        return self._homes.get(graph, self.model.graph)
+            return None
+        if self._functions is None:
+            self._functions = functions(self.model)
+        return self._functions.get(graph)  # type: ignore[arg-type]
 
     def _store(self, home: ir.Graph, tensor: ir.TensorProtocol, name: str) -> ir.Value:
         # Before IR version 4 an initializer has to be an input of the graph too.
@@ -461,6 +358,12 @@ class Edit:
         else:
             home.append(node)
         return value
+
+
+def _foldable(value: ir.Value) -> ir.Node | None:
+    """The node that makes `value`, if it is constant where its inputs are."""
+    node = value.producer()
+    return node if node is not None and fold.foldable(node) else None
 
 
 def _in_graph(value: ir.Value) -> bool:

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx import helper
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 # A constant that came out larger than this was not worth folding: 16 Mi elements.
 MOST_ELEMENTS = 1 << 24
@@ -48,6 +48,44 @@ def foldable(node: ir.Node) -> bool:
         and all(a.type not in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values())
         and not any(a.is_ref() for a in node.attributes.values())
     )
+
+
+def cone(
+    values: Iterable[ir.Value],
+    known: Callable[[ir.Value], ir.TensorProtocol | None],
+    maker: Callable[[ir.Value], ir.Node | None],
+    most: int | None = None,
+) -> tuple[list[ir.Node], dict[ir.Value, ir.TensorProtocol]] | None:
+    """The nodes that `values` come from, in topological order, and the constants that these read.
+
+    Args:
+        values: what is to be computed.
+        known: the tensor that a value always is, where that is at hand.
+        maker: the node that a value is to be computed by; None if it can't be.
+        most: how many nodes, about, there may be.
+
+    Returns:
+        What `evaluate` takes; None if some value is neither known nor computed, or there are more nodes.
+    """
+    nodes: dict[ir.Node, None] = {}
+    given: dict[ir.Value, ir.TensorProtocol] = {}
+    stack: list[ir.Value | ir.Node] = list(values)
+    while stack:
+        top = stack.pop()
+        if isinstance(top, ir.Node):  # all that it reads has been seen
+            nodes[top] = None
+            continue
+        tensor = known(top)
+        if tensor is not None:
+            given[top] = tensor
+            continue
+        node = maker(top)
+        if node is None or (most is not None and max(len(stack), len(nodes)) > most):
+            return None
+        if node not in nodes:
+            stack.append(node)
+            stack += [v for v in node.inputs if v is not None]
+    return list(nodes), given
 
 
 def evaluate(

@@ -22,6 +22,11 @@ def _within(graph: ir.Graph) -> Iterator[ir.Graph]:
                 yield from _within(inner)
 
 
+def functions(model: ir.Model) -> dict[ir.Graph, ir.Function]:
+    """Every graph inside a function, its body among them, with the function that it is in."""
+    return {g: function for function in model.functions.values() for g in _within(function.graph)}
+
+
 def subgraphs(node: ir.Node) -> list[ir.Graph]:
     """The graphs in a node's attributes."""
     # Four times as fast as Graph.subgraphs() of onnx-ir 1.1 where, as nearly always, there are none.

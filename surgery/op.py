@@ -123,7 +123,7 @@ class Op:
         if not domain:
             self._check(node)
         if all(v is None or self._edit.is_constant(v.ir) for v in kept) and fold.foldable(node):
-            self._edit.pend(node)
+            self._edit.pending.add(node)
         values = [Value(v, self._edit) for v in node.outputs]
         return values[0] if count == 1 else values
 
@@ -142,11 +142,11 @@ class Op:
     def constant(self, array: Any, dtype: Any = None) -> Value:
         """A constant tensor, as a `Value`."""
         array = np.asarray(array, dtype=dtype)
-        return Value(self._edit.loose(array, f"{self._base}/constant"), self._edit)
+        return Value(self._edit.pending.loose(array, f"{self._base}/constant"), self._edit)
 
     def count(self, values: Sequence[Value | None]) -> int:
         """How many nodes `values` need, once what is constant is folded."""
-        return len(self._edit.needed(self._nodes, [None if v is None else v.ir for v in values]))
+        return len(self._edit.pending.needed(self._nodes, [None if v is None else v.ir for v in values]))
 
     def finish(self, values: Sequence[Value | None], instead: Collection[ir.Node] = ()) -> list[ir.Value | None]:
         """Put the nodes that `values` need into the graph, constants folded; see `Edit.settle`.

@@ -237,10 +237,10 @@ def _blame(one: Pass, where: str = "") -> Iterator[None]:
 
 def _roots(model: ir.Model) -> list[tuple[ir.Graph, dict[str, int]]]:
     """Every graph with the opsets that hold in it."""
-    from surgery.nested import graphs
+    from surgery.nested import functions, graphs
 
-    inside = {g: f.opset_imports for f in model.functions.values() for g in (f.graph, *f.subgraphs())}
-    return [(graph, inside.get(graph, model.opset_imports)) for graph in graphs(model)]
+    inside = functions(model)
+    return [(graph, inside.get(graph, model).opset_imports) for graph in graphs(model)]
 
 
 def _domain_and_type(text: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgery.edit import Edit
 from surgery.errors import Refused
-from surgery.nested import graphs, subgraphs
+from surgery.nested import functions, graphs, subgraphs
 from surgery.older import BY_BODY, OLDER
 from surgery.op import Op
 from surgery.schemas import kinds, refusal, schema, wrong_type
@@ -38,7 +38,7 @@ def respell(model: ir.Model, to: int, tag: str = "") -> int:
     """
     have, places = model.opset_imports[""], 0
     edit = Edit(model, tag)
-    bodies = {g for f in model.functions.values() for g in (f.graph, *f.subgraphs())}
+    bodies = functions(model)
     for graph in [g for g in graphs(model) if g not in bodies]:
         for node in [n for n in graph if n.domain == ""]:
             where = label(node)

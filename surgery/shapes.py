@@ -6,6 +6,7 @@ beside the model, not in it: a model gains no value_info by being looked at.
 
 from __future__ import annotations
 
+import math
 from collections import ChainMap
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import onnx
 import onnx_ir as ir
 
 from surgery.model import skeleton
+from surgery.nested import functions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
@@ -108,11 +110,7 @@ class Shapes:
             return None
         if self._inferred is None:
             self._inferred = _infer(self._model)
-            self._imports = {
-                inner: function.opset_imports
-                for function in self._model.functions.values()
-                for inner in (function.graph, *function.subgraphs())
-            }
+            self._imports = {graph: function.opset_imports for graph, function in functions(self._model).items()}
         return self._inferred.get(value.graph, {}).get(value.name or "")
 
     def _learn(self, last: ir.Node) -> None:
@@ -318,6 +316,12 @@ def _from_proto(proto: onnx.TypeProto) -> _Type:
     return dtype, tuple(
         d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else d.dim_param or None for d in tensor.shape.dim
     )
+
+
+def count(dims: Dims | None) -> int | None:
+    """The number of elements; None if a dim, or all of them, are not known as numbers."""
+    numbers = [d for d in dims or () if isinstance(d, int)]
+    return math.prod(numbers) if dims is not None and len(numbers) == len(dims) else None
 
 
 def _may_be_tensor(value: ir.Value) -> bool:

@@ -36,6 +36,8 @@ LAYERS = (
     "op",
     "spelling",
     "extents",
+    "inference",
+    "partial",
     "older",
     "views",
     "schemas",
@@ -43,6 +45,7 @@ LAYERS = (
     "clean",
     "edit",
     "order",
+    "pending",
     "fold",
     "shapes",
     "contract",
@@ -60,7 +63,10 @@ LAYERS = (
     "deferred",
 )
 # Names used in annotations alone, which no module imports when it runs.
-ANNOTATED = {("spelling", "op"), ("older", "op")}  # a spelling is handed the Op that it writes with
+ANNOTATED = {
+    *(("spelling", "op"), ("older", "op")),  # a spelling is handed the Op that it writes with
+    *(("inference", "extents"), ("partial", "extents")),  # and a rule of operators what is known of their inputs
+}
 HEAVY = ("numpy", "onnx", "onnx_ir", "rich", "torch", "onnxruntime")
 
 
