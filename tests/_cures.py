@@ -11,7 +11,8 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from surgery.engine import _promised
-from surgery.equivalence.examiner import Examiner, Settings
+from surgery.equivalence.baseline import Settings
+from surgery.equivalence.examiner import Examiner
 from surgery.model import from_proto
 from surgery.passes import run_pass
 from surgery.registry import make

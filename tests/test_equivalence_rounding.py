@@ -11,8 +11,9 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
+from surgery.equivalence.baseline import Settings
 from surgery.equivalence.compare import Rule, slices
-from surgery.equivalence.examiner import Examiner, Settings
+from surgery.equivalence.examiner import Examiner
 from surgery.report import Verification
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>\n'

@@ -8,7 +8,8 @@ finds where a difference begins.
 
 The package `sites` verifies the places that were changed, by a `promise`.
 
-`examiner` leads all, in the child process of `worker`, which `runner` starts.
+`baseline` is what is known of the model before, `comparison` what comes of one after; `examiner` leads
+all, in the child process of `worker`, which `runner` starts.
 """
 
 from typing import TYPE_CHECKING, Any

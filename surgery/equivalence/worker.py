@@ -30,7 +30,8 @@ def main() -> None:
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests, pace), daemon=True).start()
     limit_memory()
     gc.set_threshold(100_000, 50, 100)  # nearly all of what imports make stays
-    from surgery.equivalence.examiner import Examiner, Settings
+    from surgery.equivalence.baseline import Settings
+    from surgery.equivalence.examiner import Examiner
 
     examiner: Examiner | None = None
     while True:
