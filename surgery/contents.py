@@ -15,8 +15,9 @@ from typing import Any
 import onnx
 
 from surgery import provenance
+from surgery.protos import proto_tensors, subgraphs
 from surgery.reading import read_proto
-from surgery.sound import inner, nbytes, proto_tensors
+from surgery.sound import nbytes
 
 _SHORT = 16  # elements of a tensor in an attribute that are shown
 
@@ -124,7 +125,7 @@ def _nodes(proto: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, list[str]]]
     def walk(nodes: Any, inside: list[str]) -> Iterator[tuple[onnx.NodeProto, list[str]]]:
         for node in nodes:
             yield node, inside
-            for graph in inner(node):
+            for graph in subgraphs(node):
                 yield from walk(graph.node, [*inside, node.name or _operator(node)])
 
     yield from walk(proto.graph.node, [])

@@ -9,6 +9,8 @@ import onnx
 import onnx_ir as ir
 from onnx import helper
 
+from surgery.protos import RANDOM
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 MOST_ELEMENTS = 1 << 24
 # A message can't hold more than 2 GB.
 MOST_BYTES = 1 << 30
-_RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
 
 
 def constant(value: ir.Value, ir_version: int | None = None) -> ir.TensorProtocol | None:
@@ -44,7 +45,7 @@ def foldable(node: ir.Node) -> bool:
     """Whether a node of constant inputs is itself constant: standard, not random, without sub-graphs."""
     return (
         node.domain == ""
-        and node.op_type not in _RANDOM
+        and node.op_type not in RANDOM
         and all(a.type not in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values())
         and not any(a.is_ref() for a in node.attributes.values())
     )

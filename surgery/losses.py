@@ -18,7 +18,9 @@ import onnx_ir as ir
 
 from surgery.errors import Refused
 from surgery.nested import subgraphs
-from surgery.sound import inner, proto_tensors, quoted
+from surgery.protos import proto_tensors
+from surgery.protos import subgraphs as proto_subgraphs
+from surgery.sound import quoted
 
 _META = "surgery.kept"
 _CONFIGURATIONS = 11  # the first IR version that has them
@@ -120,7 +122,7 @@ def _lost_of_nodes(nodes: Iterable[onnx.NodeProto], placed: bool) -> Iterator[st
             yield "device configurations in a model of IR version below 11"
         if attributes := node.attribute:
             yield from _lost_of_attributes(attributes, node)
-            for graph in inner(node):
+            for graph in proto_subgraphs(node):
                 yield from _lost_of_graph(graph, placed)
 
 
@@ -301,5 +303,5 @@ def _pairs(
     yield graph, message
     for i, node in enumerate(graph):
         if node.attributes and (graphs := subgraphs(node)):
-            for one, other in zip(graphs, inner(message.node[i]), strict=True):
+            for one, other in zip(graphs, proto_subgraphs(message.node[i]), strict=True):
                 yield from _pairs(one, other)

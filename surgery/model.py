@@ -28,8 +28,8 @@ from surgery import losses, wire
 from surgery.draft import Copied, Draft, writable
 from surgery.errors import BadInput
 from surgery.nested import subgraphs
+from surgery.protos import proto_tensors
 from surgery.reading import Origin, data_file, open_model, open_proto
-from surgery.sound import proto_tensors
 from surgery.weights import Bulk, Put, inline, is_bulk, reference, tensors
 
 _LIMIT = 2**31 - 1  # protobuf's bound on one message

@@ -21,7 +21,8 @@ from google.protobuf.message import DecodeError, EncodeError
 
 from surgery import sound, wire
 from surgery.errors import BadInput
-from surgery.sound import proto_tensors, quoted
+from surgery.protos import proto_tensors
+from surgery.sound import quoted
 
 IN_MEMORY = Path("<ModelProto>")
 

@@ -12,6 +12,7 @@ from typing import Any
 import onnx
 
 from surgery.errors import BadInput
+from surgery.protos import proto_tensors, subgraphs
 
 Body = onnx.GraphProto | onnx.FunctionProto
 
@@ -98,7 +99,7 @@ def _opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> None:
 
 
 def _uses_standard(nodes: Iterable[onnx.NodeProto]) -> bool:
-    return any(n.domain in _STANDARD or any(_uses_standard(g.node) for g in inner(n)) for n in nodes)
+    return any(n.domain in _STANDARD or any(_uses_standard(g.node) for g in subgraphs(n)) for n in nodes)
 
 
 def _dims(port: onnx.ValueInfoProto) -> None:
@@ -112,50 +113,6 @@ def _dims(port: onnx.ValueInfoProto) -> None:
             f"tensor {quoted(port.name)} has dims {shown}, more than {_MOST_ELEMENTS} elements",
             cure="export the model again with dims that a machine can hold",
         )
-
-
-def proto_tensors(proto: onnx.ModelProto) -> Iterator[tuple[onnx.TensorProto, str]]:
-    """Every tensor that a model stores, with the name that a user knows it by."""
-    yield from _of_graph(proto.graph)
-    for function in proto.functions:
-        yield from _of_nodes(function.node)
-        yield from _of_attributes(function.attribute_proto, function.name)
-
-
-def _of_graph(graph: onnx.GraphProto) -> Iterator[tuple[onnx.TensorProto, str]]:
-    for tensor in graph.initializer:
-        yield tensor, tensor.name
-    yield from _of_nodes(graph.node)
-
-
-def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[onnx.TensorProto, str]]:
-    for node in nodes:
-        if attributes := node.attribute:
-            yield from _of_attributes(attributes, node.output[0] if node.output else node.name)
-
-
-def _of_attributes(attributes: Iterable[onnx.AttributeProto], owner: str) -> Iterator[tuple[onnx.TensorProto, str]]:
-    for attribute in attributes:
-        kind = attribute.type
-        if kind == _ATTRIBUTE.TENSOR:
-            yield attribute.t, attribute.t.name or owner
-        elif kind == _ATTRIBUTE.GRAPH:
-            yield from _of_graph(attribute.g)
-        elif kind == _ATTRIBUTE.TENSORS:
-            yield from ((tensor, tensor.name or owner) for tensor in attribute.tensors)
-        elif kind == _ATTRIBUTE.GRAPHS:
-            for graph in attribute.graphs:
-                yield from _of_graph(graph)
-
-
-def inner(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs in a node's attributes."""
-    for attribute in node.attribute:
-        kind = attribute.type
-        if kind == _ATTRIBUTE.GRAPH and not attribute.ref_attr_name:
-            yield attribute.g
-        elif kind == _ATTRIBUTE.GRAPHS and not attribute.ref_attr_name:
-            yield from attribute.graphs
 
 
 def nbytes(tensor: onnx.TensorProto) -> int | None:
@@ -197,7 +154,7 @@ def _body(body: Body) -> None:
             for attribute in attributes:
                 if not attribute.type and not attribute.ref_attr_name:
                     _give_type(attribute)
-            for graph in inner(node):
+            for graph in subgraphs(node):
                 _body(graph)
     if isinstance(body, onnx.GraphProto):
         made.update(sparse.values.name for sparse in body.sparse_initializer)
@@ -250,7 +207,7 @@ def _recursion(functions: Iterable[onnx.FunctionProto]) -> None:
 def _calls(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[str, str]]:
     for node in nodes:
         yield node.domain, node.op_type
-        for graph in inner(node):
+        for graph in subgraphs(node):
             yield from _calls(graph.node)
 
 

@@ -57,6 +57,7 @@ LAYERS = (
     "nested",
     "reading",
     "sound",
+    "protos",
     "wire",
     "report",
     "errors",

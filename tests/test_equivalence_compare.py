@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from surgery.equivalence.compare import EXACT, REFERENCE, RULES, Rule, canonical, distance, tied
-from surgery.equivalence.subject import Tap
+from surgery.equivalence.taps import Tap
 
 F32 = RULES["float"]
 

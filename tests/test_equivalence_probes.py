@@ -11,11 +11,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
+from surgery.equivalence.ports import Port
 from surgery.equivalence.probes import Case, Prober
 from surgery.equivalence.roles import Role, trace
 from surgery.equivalence.session import Failed, Session
 from surgery.equivalence.sizes import Symbols
-from surgery.equivalence.subject import Port, Subject
+from surgery.equivalence.subject import Subject
 from surgery.equivalence.userdata import check_probe, parse_probe, read_cases
 from surgery.equivalence.values import KINDS, bars, fill, smooth
 from surgery.errors import BadInput

@@ -15,13 +15,13 @@ import surgery
 from surgery import registry, targets
 from surgery.cli import main
 from surgery.errors import BadInput
-from surgery.targets import places
+from surgery.targets import conditions, places
 from surgery.targets.rule import HAPPENS, Rule, number, within
 
 ALL = list(targets.SUMMARIES)
 RULES = [(name, rule) for name in ALL for rule in targets.get(name).rules]
 WORDS = {
-    *places.PLAIN,
+    *conditions.PLAIN,
     *places._WORDS,
     *places._ASKED,
     *("opset", "since", "domain", "local_function", "op_type", "ins", "outs", "inside"),

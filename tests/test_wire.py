@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from surgery import wire
-from surgery.sound import proto_tensors
+from surgery.protos import proto_tensors
 
 LARGE = np.arange(1000, dtype=np.float32)
 SMALL = np.arange(10, dtype=np.float32)

@@ -1,10 +1,10 @@
 """Verification: does a model give what the one before it gave, as a whole and at every place that was changed?
 
-The parts, in the order of the work: `subject` makes the copy that is run; `roles`, `values`,
-`sizes` and `probes` make inputs for it, and `userdata` reads those that the user gives; `session`
-runs it, `stages` in parts; `evidence` plants faults to learn what the probes see; `pairing`,
-`compare` and `judge` tell rounding from difference, `reference` against stored results; `locate`
-finds where a difference begins.
+The parts, in the order of the work: `subject` makes the copy that is run, with its `ports` and `taps`;
+`roles`, `values`, `sizes` and `probes` make inputs for it, and `userdata` reads those that the user
+gives; `session` runs it, `stages` in parts; `evidence` plants faults to learn what the probes see;
+`pairing`, `compare` and `judge` tell rounding from difference, `reference` against stored results;
+`locate` finds where a difference begins.
 
 The package `sites` verifies the places that were changed, by a `promise`.
 

@@ -27,7 +27,8 @@ from surgery.equivalence.locate import fetch
 from surgery.equivalence.pairing import Pairs, renamed
 from surgery.equivalence.probes import Case
 from surgery.equivalence.session import Failed, Session, Values
-from surgery.equivalence.subject import Subject, reads
+from surgery.equivalence.subject import Subject
+from surgery.protos import reads
 
 _AHEAD = (16, 64, 192)  # tensors fetched at a time, of each model
 _STEPS = {

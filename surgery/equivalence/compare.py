@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from surgery.equivalence.subject import Subject, Tap, all_nodes
+from surgery.equivalence.subject import Subject
+from surgery.equivalence.taps import Tap
+from surgery.protos import all_nodes
 
 DEAD = 1e-6  # a float output that stays below this says nothing, its own or by rounding
 TINY = 1e-30  # below it a float32 result may be 0 by underflow

@@ -16,9 +16,11 @@ import numpy as np
 
 from surgery.equivalence.compare import DEAD, ILL, Distance, Rule, canonical, distance, slices, tied
 from surgery.equivalence.pairing import Pairs, recast
+from surgery.equivalence.ports import Port
 from surgery.equivalence.probes import Case
 from surgery.equivalence.session import Failed, Session, Values
-from surgery.equivalence.subject import Port, Subject, Tap
+from surgery.equivalence.subject import Subject
+from surgery.equivalence.taps import Tap
 from surgery.report import OutputReport
 
 _ANYTHING = Rule(float("inf"), 0.0)  # only shapes, dtypes and the places of NaN and infinities count

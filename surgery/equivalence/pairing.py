@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from surgery.equivalence.subject import Port, Subject, Tap
+from surgery.equivalence.ports import Port
+from surgery.equivalence.subject import Subject
+from surgery.equivalence.taps import Tap
 
 _SMOOTH = {"Softmax", "LogSoftmax", "Hardmax", "ArgMax", "TopK"}
 

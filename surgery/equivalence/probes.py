@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from surgery.equivalence.ports import Port
 from surgery.equivalence.roles import Role, Roles, trace
 from surgery.equivalence.session import Failed, Values
 from surgery.equivalence.sizes import MAX_SECONDS, Search, Sizes, Symbols, Try
-from surgery.equivalence.subject import Port, Subject
+from surgery.equivalence.subject import Subject
 from surgery.equivalence.values import KINDS, fill
 from surgery.report import Probe
 

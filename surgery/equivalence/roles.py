@@ -15,7 +15,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from surgery.equivalence.subject import Port, Subject, attribute, subgraphs
+from surgery.equivalence.ports import Port
+from surgery.equivalence.subject import Subject
+from surgery.protos import attribute, subgraphs
 
 RoleKind = Literal[
     "image", "signal", "positive", "share", "bounded", "grid", "scales",  # floats

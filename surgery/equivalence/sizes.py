@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from surgery.equivalence.subject import Dim, Port
+from surgery.equivalence.ports import Dim, Port
 
 Sizes = dict[str, int]  # of the free dims, by symbol
 

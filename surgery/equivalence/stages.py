@@ -17,7 +17,8 @@ import numpy as np
 from onnx import helper
 
 from surgery.equivalence.session import Failed, Session, Values
-from surgery.equivalence.subject import Subject, reads
+from surgery.equivalence.subject import Subject
+from surgery.protos import reads
 
 _LEAST = 4  # stages; with fewer, little is saved
 

@@ -13,93 +13,24 @@ The copy computes what the model computes. It differs in what is convenient for 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from surgery.equivalence.ports import Port, port_of
+from surgery.equivalence.taps import RELAYS, Tap, find_taps
+from surgery.protos import RANDOM, all_nodes, live_nodes, read_weight, reads, subgraphs
 from surgery.reading import read_proto
-
-Dim = int | str | None
-Kind = Literal["tensor", "sequence", "optional", "other"]
 
 PLANTS = 12  # weights that faults can be planted in
 
 _WEIGHTED = {"Conv", "ConvTranspose", "DeformConv", "MatMul", "Gemm", "Einsum"}  # inputs 0 and 1
 _RECURRENT = {"LSTM", "GRU", "RNN"}  # inputs 1 and 2
-_RELAYS = {"Identity", "Transpose", "Reshape", "Cast", "Squeeze", "Unsqueeze", "Flatten"}
-_SQUASHERS = {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Hardmax", "ArgMax", "TopK"}
-_PICKERS = {"ArgMax", "TopK", "Hardmax"}
-# What exports put behind a choice: an offset, a look-up, a mask, a threshold.
-_CARRIERS = {"Add", "Sub", "Mul", "Div", "Mod", "Neg", "Gather", "GatherElements", "GatherND", "OneHot", "Where"}
-_CARRIERS |= {"Equal", "Less", "Greater", "LessOrEqual", "GreaterOrEqual", "Not", "And", "Or", "Slice", "Split"}
-_CARRIERS |= {"ReduceMax", "ReduceSum", "Max", "Min", "Clip", "Expand", "Tile", "Pad", "CumSum", "ScatterElements"}
-_RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
-_FOREIGN = {
-    code
-    for name, code in TensorProto.DataType.items()
-    if name.startswith(("BFLOAT", "FLOAT8", "FLOAT4", "INT4", "UINT4", "INT2", "UINT2"))
-}
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output of a model.
-
-    ``elem`` is a ``TensorProto.DataType``, of the elements where `kind` is a sequence or an
-    optional. ``dims`` holds an int, a symbol's name, or None for each axis; it is None itself
-    where not even the rank is known. ``via`` is the name in the copy.
-    """
-
-    name: str
-    kind: Kind
-    elem: int
-    dims: tuple[Dim, ...] | None
-    via: str
-
-    @property
-    def dtype(self) -> str:
-        """The element type in the spelling of ONNX, lower case: "float", "int64", ..."""
-        return TensorProto.DataType.Name(self.elem).lower() if self.elem else "unknown"
-
-    @property
-    def element(self) -> np.dtype:
-        """The dtype of its elements, of ml_dtypes where numpy lacks it."""
-        return np.dtype(helper.tensor_dtype_to_np_dtype(self.elem)) if self.elem else np.dtype(object)
-
-    @property
-    def numpy(self) -> np.dtype:
-        """The dtype of the arrays that the copy takes or gives for it."""
-        if self.elem in _FOREIGN:
-            return np.dtype(np.float32)
-        return self.element
-
-    def __str__(self) -> str:
-        dims = "?" if self.dims is None else ",".join("?" if d is None else str(d) for d in self.dims)
-        return f"{self.name} {self.dtype}[{dims}]"
-
-
-@dataclass(frozen=True)
-class Tap:
-    """The input of the Softmax, Sigmoid, ArgMax, ... that an output ends in, or of the choice it is made from.
-
-    ``axes`` says what the operator works over: None is elementwise. ``picks`` is the tensor
-    of indices where the operator gives some and only its layout changes on the way to the
-    output, else empty.
-    """
-
-    output: str
-    tensor: str
-    op: str
-    axis: int | None = None
-    flat: bool = False  # Softmax before opset 13 works over all axes from `axis` on
-    picks: str = ""
-    keepdims: bool = True
 
 
 @dataclass
@@ -139,7 +70,7 @@ class Subject:
         self._name_nodes(graph)
         self._seed()
         live = live_nodes(graph)
-        self.taps = list(_find_taps(proto))
+        self.taps = list(find_taps(proto))
         self.conditions = {node.input[0]: self.labels[int(node.name[1:])] for node in live if node.op_type == "If"}
         self._plant(live)
         return self
@@ -192,8 +123,8 @@ class Subject:
         inputs = [value for value in graph.input if value.name not in self.weights]
         if self.proto.ir_version >= 4:  # below it every initializer had to be listed
             self.defaults = [value.name for value in graph.input if value.name in self.weights]
-        self.inputs = [_port(value) for value in inputs]
-        self.outputs = [_port(value) for value in graph.output]
+        self.inputs = [port_of(value) for value in inputs]
+        self.outputs = [port_of(value) for value in graph.output]
         casts_in, casts_out = [], []
         for value, port in zip(inputs, self.inputs, strict=True):
             if port.via != port.name:
@@ -229,7 +160,7 @@ class Subject:
         counts: dict[str, int] = {}
         for node in all_nodes(self.proto.graph):
             training = node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]
-            if node.op_type not in _RANDOM and not training:
+            if node.op_type not in RANDOM and not training:
                 continue
             self.random = True
             counts[node.op_type] = counts.get(node.op_type, 0) + 1
@@ -262,83 +193,11 @@ class Subject:
                 return ""
             if node.op_type == "DequantizeLinear":
                 name = node.input[1]  # the scale is the part that can be off by a little
-            elif node.op_type in _RELAYS:
+            elif node.op_type in RELAYS:
                 name = node.input[0]
             else:
                 return ""
         return ""
-
-
-def read_weight(tensor: TensorProto, folder: Path) -> np.ndarray:
-    """The values of a tensor, wherever they lie; `folder` is that of the model file."""
-    if tensor.data_location != TensorProto.EXTERNAL:
-        return numpy_helper.to_array(tensor)
-    where = {entry.key: entry.value for entry in tensor.external_data}
-    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    count = int(np.prod(tensor.dims, dtype=np.int64))
-    data = np.fromfile(folder / where["location"], dtype, count, offset=int(where.get("offset", 0)))
-    return data.reshape(tuple(tensor.dims))
-
-
-def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs in a node's attributes."""
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            yield attribute.g
-        elif attribute.type == onnx.AttributeProto.GRAPHS:
-            yield from attribute.graphs
-
-
-def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The nodes of `graph` and of every graph within."""
-    for node in graph.node:
-        yield node
-        for inner in subgraphs(node):
-            yield from all_nodes(inner)
-
-
-def reads(node: onnx.NodeProto) -> Iterator[str]:
-    """The names that a node reads, those its sub-graphs take from around them included."""
-    yield from node.input
-    for inner in subgraphs(node):
-        for deep in inner.node:
-            yield from reads(deep)
-        yield from (value.name for value in inner.output)
-
-
-def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
-    """An integer attribute, or `default` where it is not written."""
-    return next((int(a.i) for a in node.attribute if a.name == name), default)
-
-
-def live_nodes(graph: onnx.GraphProto, names: Sequence[str] | None = None) -> list[onnx.NodeProto]:
-    """The nodes that an output, or one of `names`, depends on, in order."""
-    needed = {value.name for value in graph.output} if names is None else set(names)
-    live = []
-    for node in reversed(graph.node):
-        if any(name in needed for name in node.output):
-            needed.update(reads(node))
-            live.append(node)
-    return live[::-1]
-
-
-def _port(value: onnx.ValueInfoProto) -> Port:
-    kind: Kind = "tensor"
-    type_ = value.type
-    for wrapper in ("sequence", "optional"):
-        if type_.WhichOneof("value") == f"{wrapper}_type":
-            kind = "sequence" if wrapper == "sequence" else "optional"
-            type_ = getattr(type_, f"{wrapper}_type").elem_type
-    if type_.WhichOneof("value") != "tensor_type":
-        return Port(value.name, "other", 0, None, value.name)
-    tensor = type_.tensor_type
-    dims: tuple[Dim, ...] | None = None
-    if tensor.HasField("shape"):
-        dims = tuple(
-            d.dim_value if d.WhichOneof("value") == "dim_value" else (d.dim_param or None) for d in tensor.shape.dim
-        )
-    foreign = kind == "tensor" and tensor.elem_type in _FOREIGN
-    return Port(value.name, kind, tensor.elem_type, dims, f"{value.name}:float32" if foreign else value.name)
 
 
 def _lift_constants(graph: onnx.GraphProto) -> None:
@@ -398,44 +257,3 @@ def _lift(node: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
         return False  # strings and sparse tensors stay
     tensor.name = node.output[0]
     return True
-
-
-def _find_taps(proto: onnx.ModelProto) -> Iterator[Tap]:
-    """The logits behind each output, through changes of layout and Concat; 64 at most.
-
-    Behind what is computed from a choice (ArgMax, TopK) they are looked for, too: an index tells
-    nothing of by how much it won, wherever it was added to or looked up.
-    """
-    makers = {name: node for node in proto.graph.node for name in node.output}
-    opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1)
-    for value in proto.graph.output:
-        todo, done, seen = [(value.name, True, False)], set[str](), 0
-        while todo and seen < 64 and len(done) < 1000:
-            name, plain, carried = todo.pop(0)
-            node = makers.get(name)
-            if node is None or not node.input or name in done:
-                continue
-            done.add(name)
-            if node.op_type == "Concat":
-                todo = [*((source, False, carried) for source in node.input), *todo]
-            elif node.op_type in _RELAYS:
-                todo.insert(0, (node.input[0], plain and node.op_type != "Transpose", carried))
-            elif node.op_type in (_PICKERS if carried else _SQUASHERS):
-                seen += 1
-                yield _tap(value.name, name, node, makers, opset, plain and not carried)
-            elif node.op_type in _CARRIERS:
-                todo += [(source, False, True) for source in node.input if source]
-
-
-def _tap(
-    output: str, name: str, node: onnx.NodeProto, makers: dict[str, onnx.NodeProto], opset: int, plain: bool
-) -> Tap:
-    picks = ""
-    if plain and (node.op_type == "ArgMax" or (node.op_type == "TopK" and name in node.output[1:2])):
-        picks = name
-    axis: int | None = None
-    if "igmoid" not in node.op_type:
-        axis = attribute(node, "axis", {"ArgMax": 0, "TopK": -1}.get(node.op_type, -1 if opset >= 13 else 1))
-    flat = opset < 13 and node.op_type in ("Softmax", "LogSoftmax", "Hardmax")
-    keepdims = node.op_type != "ArgMax" or bool(attribute(node, "keepdims", 1))
-    return Tap(output, node.input[0], node.op_type, axis, flat, picks, keepdims)

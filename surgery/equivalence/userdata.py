@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surgery.equivalence.subject import Port
+from surgery.equivalence.ports import Port
 from surgery.errors import BadInput
 
 MAX_BYTES = 4 << 30  # of all arrays in one file

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from surgery.equivalence.ports import Port
 from surgery.equivalence.roles import Role
-from surgery.equivalence.subject import Port
 
 KINDS = ("bars", "1/f", "normal", "bars 0-255", "uniform")  # in the order in which they are used
 FLOATS = ("image", "signal", "positive", "share", "bounded", "grid", "scales")  # roles

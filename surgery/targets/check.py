@@ -50,7 +50,8 @@ def _proto(model: Any) -> onnx.ModelProto:
 
 def _whole(proto: onnx.ModelProto, chosen: Chosen) -> list[Finding]:
     """Findings of the model as a whole, and of its inputs and outputs."""
-    from surgery.targets.places import PLAIN, holds, negative_dims, ports
+    from surgery.targets.conditions import PLAIN, holds
+    from surgery.targets.interface import negative_dims, ports
 
     found = []
     opset = max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=1)
@@ -80,7 +81,8 @@ def _whole(proto: onnx.ModelProto, chosen: Chosen) -> list[Finding]:
 
 
 def _nodes(proto: onnx.ModelProto, chosen: Chosen) -> list[Finding]:
-    from surgery.targets.places import holds, places
+    from surgery.targets.conditions import holds
+    from surgery.targets.places import places
 
     by_operator: dict[str, list[Rule]] = defaultdict(list)
     for rule in chosen.rules():

@@ -1,4 +1,4 @@
-"""The words that conditions of rules are written in, and the places of a model that they are held against.
+"""The nodes of a model as conditions of rules see them: the words that those are written in.
 
 A condition is an expression: ``mode == 'cubic' and rank(0) == 4``. In it
 
@@ -29,31 +29,19 @@ What is not known is None; where that leaves a condition without an answer, it d
 from __future__ import annotations
 
 import math
-import types
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import onnx
 
-from surgery.sound import inner
-from surgery.targets.scope import STANDARD, Dims, Scope, elements, type_of
+from surgery.protos import subgraphs
+from surgery.targets.conditions import PLAIN
+from surgery.targets.scope import STANDARD, Dims, Scope, elements
 
 _ERRORS = (onnx.shape_inference.InferenceError, ValueError, RuntimeError, TypeError)
-# What conditions may call besides.
-PLAIN: dict[str, Any] = {"__builtins__": {}} | {
-    f.__name__: f for f in (abs, all, any, len, max, min, set, str, sum, tuple, zip, range, math.prod, math.isinf)
-}
-
-
 _COMPARE = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"})
 _BOUNDS = {"Min": (1,), "Max": (-1,), "Clip": (0, -1, 1)}
-
-
-@cache
-def compiled(condition: str) -> types.CodeType:
-    """A condition, ready to be held."""
-    return compile(condition, f"<{condition}>", "eval")
 
 
 class Names(dict[str, Any]):
@@ -65,16 +53,6 @@ class Names(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         return getattr(self._place, name) if name in _ASKED else self._place.attr(name)
-
-
-def holds(condition: str, names: dict[str, Any]) -> bool:
-    """Whether a condition holds; what can't be told does not."""
-    if not condition:
-        return True
-    try:
-        return bool(eval(compiled(condition), names))
-    except (TypeError, IndexError, ZeroDivisionError):  # a rank, a dim or a constant is not known
-        return False
 
 
 class Place:
@@ -239,7 +217,7 @@ class Place:
     def branches_differ(self) -> bool:
         """Whether the branches of If give tensors of unlike rank."""
         ranks = []
-        for graph in inner(self.node):
+        for graph in subgraphs(self.node):
             scope = Scope(self.scope)
             scope.read(graph)
             ranks.append([scope.rank(output.name) for output in graph.output])
@@ -248,38 +226,30 @@ class Place:
     @property
     def ragged(self) -> bool:
         """Whether the last window of a pool that rounds up may reach over the end of the padded data."""
-        shape, kernel = self.shape(0), self.attr("kernel_shape")
-        if not self.attr("ceil_mode") or kernel is None:
-            return False
-        n = len(kernel)
-        pads, strides = self.attr("pads") or [0] * 2 * n, self.attr("strides") or [1] * n
-        spread = self.attr("dilations") or [1] * n
-        sizes = (None,) * n if shape is None else shape[2:]
         return any(
-            strides[i] > 1
-            and (
-                not isinstance(size, int)
-                or (size + pads[i] + pads[i + n] - (kernel[i] - 1) * spread[i] - 1) % strides[i] != 0
-            )
-            for i, size in enumerate(sizes)
+            stride > 1 and (size is None or (size + before + after - reach) % stride != 0)
+            for size, before, after, reach, stride in self._rounded_up()
         )
 
     @property
     def window_in_pad(self) -> bool:
         """Whether a pool that rounds up starts its last window behind the data."""
+        return any(
+            size is not None and -((size + before + after - reach) // -stride) * stride >= size + before
+            for size, before, after, reach, stride in self._rounded_up()
+        )
+
+    def _rounded_up(self) -> Iterator[tuple[int | None, int, int, int, int]]:
+        """Of each axis of a pool that rounds up: its size, pads before and after, the window's reach, the stride."""
         shape, kernel = self.shape(0), self.attr("kernel_shape")
-        if not self.attr("ceil_mode") or shape is None or kernel is None:
-            return False
+        if not self.attr("ceil_mode") or kernel is None:
+            return
         n = len(kernel)
         pads, strides = self.attr("pads") or [0] * 2 * n, self.attr("strides") or [1] * n
         spread = self.attr("dilations") or [1] * n
-        for i, size in enumerate(shape[2:]):
-            if not isinstance(size, int):
-                continue
-            last = -((size + pads[i] + pads[i + n] - (kernel[i] - 1) * spread[i] - 1) // -strides[i]) * strides[i]
-            if last >= size + pads[i]:
-                return True
-        return False
+        for i, size in enumerate((None,) * n if shape is None else shape[2:]):
+            reach = (kernel[i] - 1) * spread[i] + 1
+            yield size if isinstance(size, int) else None, pads[i], pads[i + n], reach, strides[i]
 
     def beyond(self, value: float, kind: str = "float") -> bool:
         """Whether a stored input of that kind of type has an element larger than `value`."""
@@ -356,48 +326,10 @@ def places(model: onnx.ModelProto) -> Iterator[Place]:
 def _walk(graph: Any, scope: Scope, opsets: Mapping[str, int], functions: set[Any]) -> Iterator[Place]:
     for node in graph.node:
         yield Place(node, scope, opsets, functions)
-        for within in inner(node):
+        for within in subgraphs(node):
             here = Scope(scope)
             here.read(within)
             yield from _walk(within, here, opsets, functions)
-
-
-def ports(model: onnx.ModelProto) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The model's inputs and outputs: ``name``, ``dtype``, ``shape``, ``rank``, ``stored``, ``given``."""
-    stored = {t.name for t in model.graph.initializer}
-    inputs = {v.name for v in model.graph.input if v.name not in stored}
-    makers = {name: node for node in model.graph.node for name in node.output}
-    found: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
-    for group, values in zip(found, (model.graph.input, model.graph.output), strict=True):
-        for value in values:
-            if value.name in stored and values is model.graph.input:
-                continue
-            dtype, shape = (None, None)
-            if value.type.WhichOneof("value") == "tensor_type":
-                dtype, shape = type_of(value.type.tensor_type)
-            origin = _origin(value.name, makers)
-            group.append(
-                {
-                    "name": value.name,
-                    "dtype": dtype,
-                    "shape": shape,
-                    "rank": None if shape is None else len(shape),
-                    "is_const": origin in stored or (origin in makers and makers[origin].op_type == "Constant"),
-                    "is_input": origin in inputs,
-                    "maker": makers[value.name].op_type if value.name in makers else "",
-                }
-            )
-    return found
-
-
-def negative_dims(model: onnx.ModelProto) -> bool:
-    """Whether dims are declared as negative numbers, as Paddle2ONNX's optimiser does."""
-    graph = model.graph
-    return any(
-        d.HasField("dim_value") and d.dim_value < 0
-        for v in (*graph.input, *graph.output, *graph.value_info)
-        for d in v.type.tensor_type.shape.dim
-    )
 
 
 def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -406,15 +338,6 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
     except _ERRORS:
         return model
-
-
-def _origin(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
-    """What a value is a plain copy of."""
-    seen = set()
-    while name in makers and makers[name].op_type in ("Identity", "Dropout") and name not in seen:
-        seen.add(name)
-        name = makers[name].input[0]
-    return name
 
 
 def _opsets(imports: Any) -> dict[str, int]:

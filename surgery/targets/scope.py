@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from surgery.sound import inner
+from surgery.protos import subgraphs
 
 Dims = tuple[int | str | None, ...]
 
@@ -49,7 +49,7 @@ class Scope:
         live = set(self.outputs)
         for node in reversed(graph.node):  # who takes a value counts only if its own are taken
             if not live.isdisjoint(node.output):
-                for name in (*node.input, *(name for within in inner(node) for name in _taken(within))):
+                for name in (*node.input, *(name for within in subgraphs(node) for name in _taken(within))):
                     live.add(name)
                     self.readers[name].add(node.op_type)
         for node in graph.node:
@@ -161,7 +161,7 @@ def _taken(graph: onnx.GraphProto) -> Iterator[str]:
     """The names that a sub-graph takes, from wherever."""
     for node in graph.node:
         yield from node.input
-        for within in inner(node):
+        for within in subgraphs(node):
             yield from _taken(within)
     yield from (o.name for o in graph.output)
 

@@ -30,7 +30,7 @@ from onnx import AttributeProto, NodeProto, TensorProto, numpy_helper
 from surgery.equivalence.session import Failed
 from surgery.equivalence.sites.cuts import Half
 from surgery.equivalence.sites.trial import Feeds, Runnable
-from surgery.equivalence.subject import read_weight, subgraphs
+from surgery.protos import read_weight, subgraphs
 
 STEPS = {
     "Round", "Floor", "Ceil", "Sign", "ArgMax", "ArgMin", "TopK", "Equal", "Less", "LessOrEqual", "Greater",

@@ -26,7 +26,8 @@ from onnx import AttributeProto, NodeProto, defs
 from surgery.draft import Copied
 from surgery.equivalence.pairing import Pairs
 from surgery.equivalence.sites.constants import Constants, of_attribute
-from surgery.equivalence.subject import Subject, all_nodes, live_nodes
+from surgery.equivalence.subject import Subject
+from surgery.protos import all_nodes, live_nodes
 
 Scope = MutableMapping[str, int]  # the class of every tensor that is in sight, by name
 

@@ -21,8 +21,9 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, NodeProto, TensorProto, helper
 
+from surgery.equivalence.ports import Port
 from surgery.equivalence.sites.congruence import Claim, Congruence, Side
-from surgery.equivalence.subject import Port, all_nodes, reads, subgraphs
+from surgery.protos import all_nodes, reads, subgraphs
 from surgery.report import Step
 
 OUTPUT = "y"

@@ -19,7 +19,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from surgery.equivalence.sites.cuts import Half
-from surgery.equivalence.subject import read_weight, subgraphs
+from surgery.protos import read_weight, subgraphs
 
 MOST = 400_000  # elements of the inputs; more would take seconds
 

@@ -21,7 +21,8 @@ from surgery.equivalence.sites.congruence import draws
 from surgery.equivalence.sites.cuts import Half
 from surgery.equivalence.sites.recorder import Feeds
 from surgery.equivalence.sites.trial import Runnable
-from surgery.equivalence.subject import Subject, attribute, live_nodes, reads
+from surgery.equivalence.subject import Subject
+from surgery.protos import attribute, live_nodes, reads
 from surgery.reading import read_proto
 
 _SIZES = ((2, 64, 12), (1, 96, 24), (3, 32, 16))  # batch, picture, sequence

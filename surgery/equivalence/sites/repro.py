@@ -16,7 +16,7 @@ import onnx
 from onnx import numpy_helper
 
 from surgery.equivalence.sites.cuts import Half
-from surgery.equivalence.subject import read_weight
+from surgery.protos import read_weight
 from surgery.report import Finding
 
 _SCRIPT = '''"""{title}

@@ -24,6 +24,7 @@ from onnx import TensorProto
 
 from surgery.draft import Copied
 from surgery.equivalence.pairing import Pairs, fits
+from surgery.equivalence.ports import Port
 from surgery.equivalence.session import Failed, Values
 from surgery.equivalence.sites import repro
 from surgery.equivalence.sites.arbiter import CLOSE, Arbiter, Gap, Tolerance, compare
@@ -36,7 +37,8 @@ from surgery.equivalence.sites.inferred import Inferred
 from surgery.equivalence.sites.reach import BEYOND, Reach
 from surgery.equivalence.sites.recorder import Feeds, Recorder, Source, deadline
 from surgery.equivalence.sites.trial import Trial
-from surgery.equivalence.subject import Port, Subject, read_weight
+from surgery.equivalence.subject import Subject
+from surgery.protos import read_weight
 from surgery.report import Finding, Outcome, SiteKind, Sites, Verdict
 
 RUNS = 3  # of the whole model, at sizes that differ in every axis that is free
