@@ -137,14 +137,12 @@ class Arbiter:
 
     Args:
         half: the half of the model before.
-        runnable: the same, loaded.
     """
 
-    def __init__(self, half: Half, runnable: Runnable) -> None:
+    def __init__(self, half: Half) -> None:
         from surgery.equivalence.sites.double import Double  # the evaluator takes long to import, and is seldom needed
 
         self._half = half
-        self._runnable = runnable
         self._steps = not STEPS.isdisjoint(half.operators) or _casts_to_integer(half)
         self._noisy: list[Runnable] = []
         self._double = Double(half)

@@ -363,7 +363,7 @@ class _Judge:
         if gap.rounding and self._tolerance.grows and gap.max_abs * self._scale <= self._tolerance.atol * gap.scale:
             return Gap(gap.max_abs, gap.scale)
         if gap.rounding and isinstance(old, np.ndarray):
-            self._arbiter = self._arbiter or Arbiter(self._trial.before, self._trial.old)
+            self._arbiter = self._arbiter or Arbiter(self._trial.before)
             if self._arbiter.accepts(feeds, old, new):
                 return Gap(gap.max_abs, gap.scale)
         return gap
