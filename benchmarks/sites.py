@@ -22,8 +22,9 @@ from benchmarks import planted
 from benchmarks._measure import Figures, surgery, tool
 from surgery.equivalence.pairing import pair
 from surgery.equivalence.probes import Prober
+from surgery.equivalence.promise import Promise
 from surgery.equivalence.session import Session
-from surgery.equivalence.sites.verifier import SiteReport, SiteVerifier
+from surgery.equivalence.sites.verifier import Asked, SiteReport, SiteVerifier
 from surgery.equivalence.subject import Subject
 
 NAMES = ("ppocr_cls", "ppocrv4_rec", "ppocrv4_det", "det_v4", "starnet", "rare", "panet")
@@ -61,7 +62,8 @@ def verify(before: Path, after: Path, repro: Path | None = None) -> SiteReport:
     session, prober = Session(subject), Prober(subject, 0)
     cases = prober.guesses() or prober.search(lambda feeds, seconds: session.run(feeds, seconds=seconds))
     feeds = [case.feeds for case in cases]
-    return SiteVerifier(subject, other, pair(subject, other, "name"), feeds, repro=repro).run()
+    pairs = pair(subject, other, "name")
+    return SiteVerifier(subject, other, pairs, feeds, Promise(each=True), Asked(repro=repro)).run()
 
 
 def main() -> int:

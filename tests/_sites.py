@@ -9,9 +9,9 @@ from planted.pairs import Case
 
 from surgery.equivalence.pairing import pair
 from surgery.equivalence.probes import Prober
+from surgery.equivalence.promise import Promise
 from surgery.equivalence.session import Session
-from surgery.equivalence.sites.arbiter import Tolerance
-from surgery.equivalence.sites.verifier import SiteReport, SiteVerifier
+from surgery.equivalence.sites.verifier import Asked, SiteReport, SiteVerifier
 from surgery.equivalence.subject import Subject
 
 
@@ -25,7 +25,7 @@ def verify(case: Case, folder: Path, repro: Path | None = None) -> SiteReport:
     session, prober = Session(before), Prober(before, 0)
     cases = prober.guesses() or prober.search(lambda feeds, seconds: session.run(feeds, seconds=seconds))
     assert cases, prober.error
-    tolerance = Tolerance(atol=case.atol, exact=case.exact)
+    promise = Promise(atol=case.atol, domain=case.domain or {}, each=True)
     feeds = [probe.feeds for probe in cases]
     pairs = pair(before, after, "name")
-    return SiteVerifier(before, after, pairs, feeds, tolerance=tolerance, domain=case.domain, repro=repro).run()
+    return SiteVerifier(before, after, pairs, feeds, promise, Asked(exact=case.exact, repro=repro)).run()

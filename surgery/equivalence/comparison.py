@@ -247,11 +247,8 @@ class Comparison:
 
     def sites(self, promise: Promise) -> None:
         """Verify the sites between the two models, and let them count."""
-        from surgery.equivalence.sites.verdicts import (  # late: the child is to start soon
-            Asked,
-            enter,
-            verify_sites,
-        )
+        from surgery.equivalence.sites.verdicts import enter  # late: the child is to start soon
+        from surgery.equivalence.sites.verifier import Asked, SiteVerifier
 
         before, s = self.before, self.before.settings
         assert before.subject
@@ -261,8 +258,8 @@ class Comparison:
         known = [(case.outputs, self.gave.get(id(case), {})) for case in cases]
         repro = s.repro if self.locate else None
         asked = Asked(self.exact, self.changes, (s.rtol, s.atol), repro, s.seed, before.left())
-        sites = verify_sites(before.subject, self.after, self.pairs, feeds, promise, asked, known)
-        enter(sites, self.result, self.pairs)
+        verifier = SiteVerifier(before.subject, self.after, self.pairs, feeds, promise, asked, known)
+        enter(verifier.run(), self.result, self.pairs)
 
 
 def _note_weak(result: Verification) -> None:

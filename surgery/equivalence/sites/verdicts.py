@@ -7,78 +7,11 @@ outputs were seen to be equal, but it is said.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
-
 from surgery.equivalence.pairing import Pairs
-from surgery.equivalence.promise import Promise
-from surgery.equivalence.session import Values
-from surgery.equivalence.sites.arbiter import Tolerance
-from surgery.equivalence.sites.inferred import guesses
-from surgery.equivalence.sites.recorder import Feeds
-from surgery.equivalence.sites.verifier import SiteReport, SiteVerifier
-from surgery.equivalence.subject import Subject
+from surgery.equivalence.sites.verifier import SiteReport
 from surgery.report import Difference, Finding, Verification
 
 _SHOWN = 3  # findings that are told in words
-
-
-class Asked(NamedTuple):
-    """How a comparison was asked for; see `Examiner.compare`."""
-
-    exact: bool = False
-    changes: bool = False
-    given: tuple[float | None, float | None] = (None, None)  # the user's rtol and atol
-    repro: Path | None = None
-    seed: int = 0
-    seconds: float = 120.0
-
-
-def verify_sites(
-    before: Subject,
-    after: Subject,
-    pairs: Pairs,
-    feeds: Sequence[Feeds],
-    promise: Promise,
-    asked: Asked,
-    known: Sequence[tuple[Values, Values]] = (),
-) -> SiteReport:
-    """Verify the sites between two models; see `verifier`.
-
-    Args:
-        before: the model before.
-        after: the model after.
-        pairs: their inputs and outputs.
-        feeds: inputs that the model before was seen to run on; none if it does not run.
-        promise: what is promised there.
-        asked: what else is to be kept to.
-        known: what both gave for each of `feeds`, as far as it is known.
-    """
-    return SiteVerifier(
-        before,
-        after,
-        pairs,
-        feeds or guesses(before, asked.seed),
-        runs=bool(feeds),
-        tolerance=_tolerance(promise, asked),
-        changes=asked.changes,
-        domain=promise.domain,
-        seed=asked.seed,
-        budget=min(promise.budget, asked.seconds),
-        each=promise.each,
-        repro=asked.repro,
-        copied=promise.copied,
-        known=known,
-    ).run()
-
-
-def _tolerance(promise: Promise, asked: Asked) -> Tolerance:
-    rtol, atol = asked.given
-    if asked.exact or (rtol is None and atol is None):
-        return Tolerance(promise.rtol, promise.atol, asked.exact)
-    # The user's numbers are for the values that the model has.
-    return Tolerance(max(rtol or 0.0, promise.rtol), max(atol or 0.0, promise.atol), grows=True)
 
 
 def enter(sites: SiteReport, result: Verification, pairs: Pairs) -> None:

@@ -22,18 +22,18 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from surgery.draft import Copied
 from surgery.equivalence.pairing import Pairs, fits
 from surgery.equivalence.ports import Port
+from surgery.equivalence.promise import Promise
 from surgery.equivalence.session import Failed, Values
 from surgery.equivalence.sites import repro
-from surgery.equivalence.sites.arbiter import CLOSE, Arbiter, Gap, Tolerance, compare
+from surgery.equivalence.sites.arbiter import Arbiter, Gap, Tolerance, compare
 from surgery.equivalence.sites.blame import culprit
 from surgery.equivalence.sites.claims import settle
 from surgery.equivalence.sites.congruence import Congruence, draws
 from surgery.equivalence.sites.cuts import Cut, Half, guards, port_of
 from surgery.equivalence.sites.hostile import LOOSE, UNSIGNED, Attack, count
-from surgery.equivalence.sites.inferred import Inferred
+from surgery.equivalence.sites.inferred import Inferred, guesses
 from surgery.equivalence.sites.reach import BEYOND, Reach
 from surgery.equivalence.sites.recorder import Feeds, Recorder, Source, deadline
 from surgery.equivalence.sites.trial import Trial
@@ -64,6 +64,35 @@ class Suspect:
     gap: Gap
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How a comparison was asked for.
+
+    Args:
+        exact: values and sign bits are to be the same.
+        changes: results may move; shapes and dtypes must hold.
+        given: the user's rtol and atol.
+        repro: the folder for reproductions of what fails, if any are wanted.
+        seed: of all chance.
+        seconds: that are left for it.
+    """
+
+    exact: bool = False
+    changes: bool = False
+    given: tuple[float | None, float | None] = (None, None)
+    repro: Path | None = None
+    seed: int = 0
+    seconds: float = 120.0
+
+    def tolerance(self, promise: Promise) -> Tolerance:
+        """What may differ where that is promised."""
+        rtol, atol = self.given
+        if self.exact or (rtol is None and atol is None):
+            return Tolerance(promise.rtol, promise.atol, self.exact)
+        # The user's numbers are for the values that the model has.
+        return Tolerance(max(rtol or 0.0, promise.rtol), max(atol or 0.0, promise.atol), grows=True)
+
+
 class SiteVerifier:
     """Verifies the cuts between two models.
 
@@ -71,18 +100,11 @@ class SiteVerifier:
         before: the model before.
         after: the model after.
         pairs: their inputs and outputs.
-        feeds: inputs of the model before; every free axis should vary over them.
-        runs: it runs on them. Else values inside are drawn, on inferred shapes, and names that
-            lie are not found out.
-        tolerance: what may differ.
-        changes: results may move; shapes and dtypes must hold.
-        each: a place that fails on strange values is wrong whether or not the models' inputs lead there.
-        domain: by the name of a formal input of an operator, between what values a promise holds.
-        seed: of all chance.
-        budget: seconds.
-        repro: the folder for reproductions of what fails, if any are wanted.
-        known: what the models before and after gave for each of `feeds`, if they ran.
-        copied: weights of the model after that are known to be those of the one before.
+        feeds: inputs that the model before was seen to run on; every free axis should vary over them. None if
+            it does not run: then values inside are drawn, on inferred shapes, and names that lie are not found out.
+        promise: what is promised there.
+        asked: what else is to be kept to.
+        known: what the models before and after gave for each of `feeds`, as far as it is known.
     """
 
     def __init__(
@@ -91,34 +113,29 @@ class SiteVerifier:
         after: Subject,
         pairs: Pairs,
         feeds: Sequence[Feeds],
-        *,
-        runs: bool = True,
-        tolerance: Tolerance = CLOSE,
-        changes: bool = False,
-        each: bool = True,
-        domain: Mapping[str, tuple[float, float]] | None = None,
-        seed: int = 0,
-        budget: float = 120.0,
-        repro: Path | None = None,
+        promise: Promise,
+        asked: Asked,
         known: Sequence[tuple[Values, Values]] = (),
-        copied: Iterable[Copied] = (),
     ) -> None:
-        self.tolerance, self.changes, self.each, self.domain = tolerance, changes, each, dict(domain or {})
-        self.seed, self.repro = seed, repro
-        self.left = deadline(budget)
-        self.budget = budget
+        runs = bool(feeds)
+        feeds = feeds or guesses(before, asked.seed)
+        self.tolerance, self.changes = asked.tolerance(promise), asked.changes
+        self.each, self.domain = promise.each, dict(promise.domain)
+        self.seed, self.repro = asked.seed, asked.repro
+        self.budget = min(promise.budget, asked.seconds)
+        self.left = deadline(self.budget)
         self.pool = ThreadPoolExecutor(2)
         self.pairs = pairs
         self.report = SiteReport()
         self.evidence: Counter[str] = Counter()
         self._spared = 0  # structures for which no time was left
-        self.match = Congruence(before, after, pairs, copied=tuple(copied))
+        self.match = Congruence(before, after, pairs, copied=tuple(promise.copied))
         self.shared: set[int] = set()
         self.sizes = not pairs.narrower  # else the model after takes no others
         chosen = _varied([fed for fed in feeds if self.sizes or fits(fed, after, pairs)])
         self._known = {id(fed): values for fed, values in zip(feeds, known, strict=False)}
         self.source: Source = (
-            Recorder(before, chosen, self.left, self._gave(chosen, 0)) if runs else Inferred(before, chosen, seed)
+            Recorder(before, chosen, self.left, self._gave(chosen, 0)) if runs else Inferred(before, chosen, self.seed)
         )
         self._chosen = chosen if runs else []
 
