@@ -11,8 +11,8 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from surgery.engine import _promised
-from surgery.equivalence.baseline import Settings
-from surgery.equivalence.examiner import Examiner
+from surgery.equivalence.baseline import Baseline, Settings
+from surgery.equivalence.examination import examine
 from surgery.model import from_proto
 from surgery.passes import run_pass
 from surgery.registry import make
@@ -30,9 +30,9 @@ def verified(before: onnx.ModelProto, after: onnx.ModelProto, name: str, folder:
     paths = [folder / "before.onnx", folder / "after.onnx"]
     for path, model in zip(paths, (before, after), strict=True):
         onnx.save(model, path)
-    examiner = Examiner(Settings(paths[0]), lambda text: None)
-    examiner.baseline()
-    return examiner.compare(paths[1], locate=False, **_promised([make(name)], "full"))
+    baseline = Baseline(Settings(paths[0]), lambda text: None)
+    baseline.find()
+    return examine(baseline, paths[1], locate=False, **_promised([make(name)], "full"))
 
 
 def session(model: onnx.ModelProto) -> ort.InferenceSession | None:

@@ -16,8 +16,8 @@ import pytest
 from onnx import numpy_helper, parser
 
 from surgery.equivalence import Verifier, verify, verify_reference
-from surgery.equivalence.baseline import Settings
-from surgery.equivalence.examiner import Examiner
+from surgery.equivalence.baseline import Baseline, Settings
+from surgery.equivalence.examination import examine as examined
 from surgery.equivalence.pairing import Mismatch
 from surgery.errors import BadInput
 from surgery.report import Verification
@@ -50,9 +50,9 @@ def examine(
     **settings: Any,
 ) -> Verification:
     """What the child does, without the child: quicker."""
-    examiner = Examiner(Settings(before, **settings), lambda text: None)
-    examiner.baseline()
-    return examiner.compare(after, exact=exact, changes=changes, locate=True, interface=interface)
+    baseline = Baseline(Settings(before, **settings), lambda text: None)
+    baseline.find()
+    return examined(baseline, after, exact=exact, changes=changes, locate=True, interface=interface)
 
 
 @pytest.fixture
@@ -307,9 +307,9 @@ def test_sequences_of_unlike_shapes(tmp_path: Path):
 
 def test_values_are_chosen_that_give_no_nan(tmp_path: Path):
     model = write(tmp_path / "a.onnx", "g (float[N,8] x) => (float[N,8] y) { y = Log(x) }")
-    examiner = Examiner(Settings(model), lambda text: None)
-    examiner.baseline()
-    assert all(np.isfinite(case.outputs["y"]).all() for case in examiner.before.cases)
+    baseline = Baseline(Settings(model), lambda text: None)
+    baseline.find()
+    assert all(np.isfinite(case.outputs["y"]).all() for case in baseline.cases)
 
 
 def test_random_operators_are_comparable(tmp_path: Path):
@@ -577,11 +577,11 @@ def test_integers_are_wide_only_where_the_model_takes_them(tmp_path: Path):
         two = Constant<value_int = 2>()  k = Mod(i, two)  k2 = Add(i, k)  a = Gather(table, k2)
         f = Cast<to = 1>(j)  ax = Constant<value_ints = [2]>()  u = Unsqueeze(f, ax)  y = Add(a, u) }"""
     before = write(tmp_path / "a.onnx", text, table=np.ones((7, 5), np.float32))
-    examiner = Examiner(Settings(before), lambda text: None)
-    examiner.baseline()
-    assert all(case.feeds["i"].min() >= 0 and case.feeds["i"].max() < 7 for case in examiner.before.cases)
-    assert min(case.feeds["j"].min() for case in examiner.before.cases) < 0
-    assert max(case.feeds["j"].max() for case in examiner.before.cases) == 2**31 - 1
+    baseline = Baseline(Settings(before), lambda text: None)
+    baseline.find()
+    assert all(case.feeds["i"].min() >= 0 and case.feeds["i"].max() < 7 for case in baseline.cases)
+    assert min(case.feeds["j"].min() for case in baseline.cases) < 0
+    assert max(case.feeds["j"].max() for case in baseline.cases) == 2**31 - 1
 
 
 # ---- what the evidence is worth ---------------------------------------------------------------

@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
-from surgery.equivalence.baseline import Settings
+from surgery.equivalence.baseline import Baseline, Settings
 from surgery.equivalence.compare import Rule, slices
-from surgery.equivalence.examiner import Examiner
+from surgery.equivalence.examination import examine as examined
 from surgery.report import Verification
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17]>\n'
@@ -46,9 +46,9 @@ def write(path: Path, text: str, weights: Mapping[str, np.ndarray]) -> Path:
 
 
 def examine(before: Path, after: Path, **settings: Any) -> Verification:
-    examiner = Examiner(Settings(before, **settings), lambda text: None)
-    examiner.baseline()
-    return examiner.compare(after, exact=False, changes=False, locate=False)
+    baseline = Baseline(Settings(before, **settings), lambda text: None)
+    baseline.find()
+    return examined(baseline, after, exact=False, changes=False, locate=False)
 
 
 SUFFIX = {

@@ -8,8 +8,8 @@ gives; `session` runs it, `stages` in parts; `evidence` plants faults to learn w
 
 The package `sites` verifies the places that were changed, by a `promise`.
 
-`baseline` is what is known of the model before, `comparison` what comes of one after; `examiner` leads
-all, in the child process of `worker`, which `runner` starts.
+`baseline` is what is known of the model before, `comparison` what comes of one after; `examination`
+makes one verdict of all, in the child process of `worker`, which `runner` starts.
 """
 
 from typing import TYPE_CHECKING, Any

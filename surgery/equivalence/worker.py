@@ -30,20 +30,20 @@ def main() -> None:
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests, pace), daemon=True).start()
     limit_memory()
     gc.set_threshold(100_000, 50, 100)  # nearly all of what imports make stays
-    from surgery.equivalence.baseline import Settings
-    from surgery.equivalence.examiner import Examiner
+    from surgery.equivalence.baseline import Baseline, Settings
+    from surgery.equivalence.examination import examine
 
-    examiner: Examiner | None = None
+    before: Baseline | None = None
     while True:
         verb, arguments = requests.get()
         try:
             if verb == "baseline":
-                examiner = Examiner(Settings(**arguments), lambda text: _send(replies, "progress", text), pace)
-                examiner.baseline()
+                before = Baseline(Settings(**arguments), lambda text: _send(replies, "progress", text), pace)
+                before.find()
                 _send(replies, "done", None)
             else:
-                assert examiner
-                _send(replies, "done", examiner.compare(**arguments))
+                assert before
+                _send(replies, "done", examine(before, **arguments))
         except MemoryError:
             _send(replies, "memory", "")
         except Exception as error:
