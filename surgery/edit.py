@@ -6,6 +6,7 @@
     edit.insert_before(node, 0, other)       between a node and one of its inputs
     k = edit.constant(np.float32(2))         equal constants are made once
     edit.rename("x", "image")                a tensor, wherever it occurs
+    edit.drop([value])                       what makes it goes, if nothing reads it any more
 
 A replaced output keeps its name: that is how a cut is found again when it is verified.
 """
@@ -242,6 +243,12 @@ class Edit:
         """Put `node` between `value` and all that reads it; `value` becomes its input `index`.
 
         A graph output stays the output under its name; the tensor before it gets a new one.
+
+        Returns:
+            The first output of `node`.
+
+        Raises:
+            BadInput: `value` is an input or a constant, and an output too.
         """
         was_output = value.is_graph_output()
         if was_output and (value.is_graph_input() or value.is_initializer()):
@@ -270,7 +277,14 @@ class Edit:
         return out
 
     def insert_before(self, reader: ir.Node, index: int, node: ir.Node) -> ir.Value:
-        """Put `node` between `reader` and its input `index`, which becomes the first input of `node`."""
+        """Put `node` between `reader` and its input `index`, which becomes the first input of `node`.
+
+        Returns:
+            The first output of `node`.
+
+        Raises:
+            ValueError: `reader` has no such input.
+        """
         value = reader.inputs[index]
         if value is None:
             raise ValueError(f"input {index} of {reader.name!r} is absent")

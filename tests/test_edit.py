@@ -193,6 +193,17 @@ def test_what_only_the_removed_read_goes_with_them() -> None:
     assert {t.name for t in proto.graph.initializer} == {"one", "shared"}, "what nobody read before stays"
 
 
+def test_what_nothing_reads_is_dropped() -> None:
+    text = IO + "<float[1] w = {2.0}, float[1] v = {3.0}> { a = Mul(w, v) b = Abs(a) c = Neg(x) y = Relu(c) }"
+    model = load(text)
+    Edit(model).drop([named(model, name) for name in ("b", "c", "x", "y")])
+    assert [node[0] for node in nodes(checked(model))] == ["Neg", "Relu"]
+    assert not model.graph.initializers
+    model = load(text)
+    Edit(model).drop([named(model, name) for name in ("a", "w")])  # something reads them
+    assert nodes(ir.to_proto(model)) == nodes(ir.to_proto(load(text)))
+
+
 def test_what_a_removed_sub_graph_read_goes_too() -> None:
     text = """(float[4] x, bool c) => (float[4] y) <float[4] k = {1, 2, 3, 4}> {
         s = Exp(x)
