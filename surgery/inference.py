@@ -179,27 +179,31 @@ def _reshaped(node: ir.Node, dims: Dims | None, asked: Sequence[object], allowze
             out.append(None if dims is None else dims[i])
         else:
             out.append(dim if isinstance(dim, str) or (isinstance(dim, int) and dim >= 0) else None)
-    if dims is None or None in dims:
-        return tuple(out)
     rest = [i for i, dim in enumerate(asked) if dim == -1] or [i for i, dim in enumerate(out) if dim is None]
-    others = [d for i, d in enumerate(out) if i not in rest]
-    if len(rest) > 1 or None in others:
-        return tuple(out)
-    # What dims and target have in common, symbols and numbers, is cancelled; the one dim left is the rest.
+    if dims is not None and None not in dims and len(rest) <= 1:
+        _balance(node, dims, asked, out, rest[0] if rest else None)
+    return tuple(out)
+
+
+def _balance(node: ir.Node, dims: Dims, asked: Sequence[object], out: list[int | str | None], rest: int | None) -> None:
+    """Find the dim `rest` of `out` by the number of elements, which is that of `dims`; or see that they are as many."""
+    others = [d for i, d in enumerate(out) if i != rest]
+    if None in others:
+        return
+    # What both have in common, symbols and numbers, is cancelled; what is left is the one dim.
     have, take = Counter(d for d in dims if isinstance(d, str)), Counter(d for d in others if isinstance(d, str))
     number = math.prod(d for d in dims if isinstance(d, int))
     taken = math.prod(d for d in others if isinstance(d, int))
     left = list((have - take).elements())
-    if take - have or (rest and not taken):  # symbols that may be equal to others; no elements, which any rest fits
-        return tuple(out)
-    if number % taken if rest else number != taken:
+    if take - have or (rest is not None and not taken):
+        return  # symbols that may be equal to others; or no elements, which any dim fits
+    if number != taken if rest is None else number % taken:
         if not left:
             raise Contradiction(node, f"{list(dims)} can't be reshaped to {list(asked)}")
-    elif rest and not left:
-        out[rest[0]] = number // taken
-    elif rest and len(left) == 1 and number == taken:
-        out[rest[0]] = left[0]
-    return tuple(out)
+    elif rest is not None and not left:
+        out[rest] = number // taken
+    elif rest is not None and len(left) == 1 and number == taken:
+        out[rest] = left[0]
 
 
 def _expand(node: ir.Node, dims: Dims, asked: Sequence[object]) -> Dims:

@@ -6,6 +6,7 @@ along it when the model runs.
 """
 
 from collections.abc import Callable, Container, Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -86,24 +87,31 @@ class Cures:
         said = self.old.elements(target)
         if said is None:
             raise Refused(f"nothing is known of its target {target.name!r}", where=called(node))
-        entries = said.tolist()
         grown = [i for i, (a, b) in enumerate(zip(out, wanted, strict=True)) if a != b]
-        allowzero = node.attributes.get("allowzero")
-        zero_keeps = allowzero is None or not allowzero.as_int()
-        kept = [i for i in grown if zero_keeps and i < len(now) and now[i] == wanted[i] and was[i] == out[i]]
-        found = [i for i in grown if i not in kept]
-        if found:  # -1, of which there can be one: where it stands for another dim, that has to be known
-            entries = [
-                self._known(node, i) if entry == -1 and i not in grown else entry for i, entry in enumerate(entries)
-            ]
-        if len(found) > 1:
-            raise Refused(f"two dims of its target {target.name!r} follow the {self.name!r}", where=called(node))
-        entries = [0 if i in kept else -1 if i in found else entry for i, entry in enumerate(entries)]
+        # 0 keeps a dim that the source has there.
+        kept = [i for i in grown if i < len(now) and now[i] == wanted[i] and was[i] == out[i] and _zero_keeps(node)]
+        entries = self._entries(node, said.tolist(), kept, [i for i in grown if i not in kept])
         if self.edit.is_constant(target):
             node.replace_input_with(1, self.edit.constant(np.array(entries, np.int64), f"{target.name}/free"))
             return
         parts = [e if i in grown else self.targets.said(target, i, e) for i, e in enumerate(entries)]
         node.replace_input_with(1, self.targets.joined(node, parts))
+
+    def _entries(self, node: ir.Node, said: list[Any], kept: list[int], found: list[int]) -> list[Any]:
+        """A target of which the dims `kept` are those of the source, and the dims `found` follow the rest.
+
+        Raises:
+            Refused: there would have to be more than one -1.
+        """
+        entries = list(said)
+        if found:  # where -1 stands for another dim, that has to be known
+            others = {*range(len(said))}.difference(kept, found)
+            entries = [self._known(node, i) if e == -1 and i in others else e for i, e in enumerate(said)]
+        if len(found) > 1:
+            target = node.inputs[1]
+            assert target is not None
+            raise Refused(f"two dims of its target {target.name!r} follow the {self.name!r}", where=called(node))
+        return [0 if i in kept else -1 if i in found else entry for i, entry in enumerate(entries)]
 
     def _known(self, node: ir.Node, axis: int) -> int:
         """The number that a dim of a Reshape's output always is."""
@@ -273,3 +281,9 @@ class Cures:
             what = f"constant {value.name!r} of shape {list(array.shape)} differs along the {self.name!r} (axis {axis})"
             raise Refused(what, where=called(node), cure="what it is to be for other sizes nobody knows")
         return row
+
+
+def _zero_keeps(node: ir.Node) -> bool:
+    """Whether 0 in a target of Reshape means the dim of the source."""
+    allowzero = node.attributes.get("allowzero")
+    return allowzero is None or not allowzero.as_int()
