@@ -54,6 +54,22 @@ class Rigid(Neck):
         return super().forward(x)
 
 
+class Picky(Neck):
+    """Takes some sizes, as nets with windows or a least length do."""
+
+    def __init__(self, least: int = 1, multiple: int = 1, either: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        self.least, self.multiple, self.either = least, multiple, either
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[2:]
+        if min(height, width) < self.least or height % self.multiple or width % self.multiple:
+            raise ValueError("no such size")
+        if self.either and self.either[0] != height and self.either[1] != width:
+            raise ValueError("one of them is fixed")
+        return super().forward(x)
+
+
 def resize(x: torch.Tensor) -> torch.Tensor:
     return interpolate(x, scale_factor=2.0)
 

@@ -18,6 +18,7 @@ import _net as net  # noqa: E402
 import surgery  # noqa: E402
 from surgery import BadInput, Changes, Refused, Rewriter, replaces  # noqa: E402
 from surgery.cli import main  # noqa: E402
+from surgery.exporter import inputs  # noqa: E402
 
 
 class Bilinear(Rewriter):
@@ -65,6 +66,71 @@ def test_is_equal_at_sizes_that_were_not_traced(tmp_path: Path, exporter: str, o
     with torch.no_grad():
         assert np.abs(run(tmp_path / "m.onnx", other) - module(other).numpy()).max() < 1e-5
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("least", "multiple", "given", "small"),
+    [
+        (1, 1, (544, 736), (128, 160)),
+        (1, 128, (512, 640), (256, 384)),
+        (60, 1, (544, 720), (128, 176)),
+        (200, 17, (544, 680), (272, 340)),  # a half
+        (500, 1, (544, 736), None),  # nothing small is taken
+    ],
+)
+def test_other_sizes_are_small_where_the_module_takes_small_ones(
+    least: int, multiple: int, given: tuple[int, int], small: tuple[int, int] | None
+) -> None:
+    module, dynamic = net.Picky(least, multiple).eval(), net.example()[2]
+    made = inputs.cases(module, {"x": torch.randn(1, 3, *given)}, dynamic, 0)
+    sizes = [tuple(case.feeds["x"].shape) for case in made]
+    assert sizes[:2] == [(1, 3, *given), (1, 3, *small) if small else (2, 3, *given)]
+    around = sizes[1:] if small else sizes
+    for axis in (0, 2, 3):
+        assert len({size[axis] for size in around}) >= 2
+    assert (min(size[2] * size[3] for size in around) < given[0] * given[1]) == bool(small)
+
+
+def test_a_large_input_is_compared_and_so_are_small_ones(tmp_path: Path) -> None:
+    module, _, dynamic = net.example()
+    x = torch.randn(1, 3, 288, 321)
+    done = surgery.export(module, x, tmp_path / "m.onnx", dynamic=dynamic)
+    assert (done.verify.verdict, done.dims["output"]) == ("equal", ["batch", 4, "out_height", "out_width"])
+    sizes = [tuple(probe.shapes["x"]) for probe in done.verify.probes]
+    assert sizes[0] == (1, 3, 288, 321)
+    assert max(size[2] for size in sizes[1:]) < 288
+
+
+def test_sizes_that_are_not_taken_all_at_once(tmp_path: Path) -> None:
+    _, x, dynamic = net.example()
+    done = surgery.export(net.Picky(either=(32, 48)).eval(), x, tmp_path / "m.onnx", dynamic=dynamic)
+    assert done.verify.verdict == "equal"
+    assert "all dynamic dims at once" in " ".join(done.verify.notes)
+    assert len(done.verify.probes) >= 3
+
+
+def test_masks_are_no_measurements(tmp_path: Path) -> None:
+    """With noise, or one infinity among them, other sizes would be of NaN throughout."""
+
+    class Masked(torch.nn.Module):
+        def forward(self, x, mask):
+            return torch.softmax(x + mask, -1) @ x.transpose(1, 2)
+
+    mask = torch.zeros(1, 4, 6)
+    mask[:, :, 3:] = float("-inf")
+    args = {"x": torch.randn(1, 4, 6), "mask": mask}
+    dynamic = {"x": {0: "n", 2: "w"}, "mask": {0: "n", 2: "w"}}
+    seen = []
+
+    def look(path: Path, case: Any, names: Any) -> None:
+        seen.append(case)
+
+    done = surgery.export(Masked().eval(), args, tmp_path / "m.onnx", dynamic=dynamic, look=look)
+    assert done.verify.verdict == "equal"
+    assert seen[0].sizes == {"n": 1, "w": 6}
+    for case in inputs.cases(Masked(), args, dynamic, 0):
+        assert set(case.feeds["mask"].unique().tolist()) == {0.0, float("-inf")}
+        assert np.isfinite(case.outputs[0]).all()
 
 
 def test_recurrent_networks_more_than_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -292,7 +293,9 @@ class Examiner:
         pairs = pair(self.subject or after, after, self.settings.match, interface, names)
         result.notes += pairs.notes
         try:
-            session = Session(after, extras(after)) if self.settings.whole else None
+            # Against stored results one run follows another; against a model before, two go on at once.
+            threads = 1 if self.subject else os.cpu_count() or 1
+            session = Session(after, extras(after), threads=threads) if self.settings.whole else None
         except Failed as error:
             result.notes.append(f"the runtime does not load the model after: {error}")
             if not self.refused and self.subject:  # it did load the one before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -47,13 +48,13 @@ def name_dims(model: onnx.ModelProto, dynamic: Dynamic, cases: Sequence[Case]) -
 
 
 def _follows(sizes: Sequence[int], cases: Sequence[Case]) -> list[str]:
-    """The dynamic dims that move a size when they alone are other than at first."""
-    found = []
-    for case, size in zip(cases[1:], sizes[1:], strict=True):
-        moved = [s for s, n in case.sizes.items() if n != cases[0].sizes[s]]
-        if len(moved) == 1 and size != sizes[0]:
-            found += moved
-    return list(dict.fromkeys(found))
+    """The dynamic dims that move a size where they alone are other."""
+    found = set()
+    for (one, size), (other, moved) in itertools.combinations(zip(cases, sizes, strict=True), 2):
+        apart = [symbol for symbol, n in one.sizes.items() if n != other.sizes[symbol]]
+        if len(apart) == 1 and size != moved:
+            found.update(apart)
+    return [symbol for symbol in cases[0].sizes if symbol in found]
 
 
 def _name(sizes: list[int], cases: Sequence[Case], taken: dict[str, list[int]], output: str, axis: int) -> str:

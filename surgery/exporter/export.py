@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import sys
@@ -132,7 +133,7 @@ def export(
         verify: whether to compare at all.
         allow_unverified: whether to write a file that the runtime can't run.
         progress: is told in a few words what goes on.
-        look: is shown the file, the largest case and the names of the outputs, before it is judged.
+        look: is shown the file, the case of the inputs given and the names of the outputs, before it is judged.
 
     Returns:
         What was done; `path` is None where the model differs, and nothing is written.
@@ -172,10 +173,10 @@ def export(
         result.dims = _dims(model)
         result.moved = _moved(truth, cases, names) if changed else {}
         if look is not None:
-            look(draft.path, cases[-1], names)
+            look(draft.path, cases[0], names)
         if verify:
             tell("verifying")
-            result.verify = _verify(draft.path, cases, names, rtol, atol, seed)
+            result.verify = _verify(draft.path, cases, names, rtol, atol, seed, tell)
             if changed and result.verify.verdict == "equal":
                 result.verify.verdict = "changed"
             if result.verify.verdict == "different":
@@ -328,7 +329,13 @@ def _cause(error: BaseException) -> str:
 
 
 def _verify(
-    path: Path, cases: Sequence[Case], names: Sequence[str], rtol: float | None, atol: float | None, seed: int
+    path: Path,
+    cases: Sequence[Case],
+    names: Sequence[str],
+    rtol: float | None,
+    atol: float | None,
+    seed: int,
+    tell: Callable[[str], None],
 ) -> Verification:
     """Hold the file against what the module gave."""
     arrays: dict[str, np.ndarray] = {}
@@ -338,10 +345,12 @@ def _verify(
     stored = path.with_name("reference.npz")  # in the draft's folder, which is removed
     np.savez(stored, **arrays)  # type: ignore[arg-type]
     rule = _rule(cases, rtol, atol)
-    found = equivalence.verify_reference(path, stored, rtol=rule.rtol, atol=rule.atol, seed=seed)
+    found = equivalence.verify_reference(path, stored, rtol=rule.rtol, atol=rule.atol, seed=seed, on_progress=tell)
     for probe in found.probes:
         probe.kind = "the module's own"
     found.notes = [n.replace("the reference", "the module") for n in found.notes if "agrees with the ref" not in n]
+    if not any(all(a.sizes[s] != b.sizes[s] for s in a.sizes) for a, b in itertools.combinations(cases, 2)):
+        found.notes.append("the module rejects other sizes of all dynamic dims at once: each was compared alone")
     return found
 
 
@@ -366,7 +375,7 @@ def _locate(
     rtol: float | None,
     atol: float | None,
 ) -> Any:
-    """Where the difference begins, on the first case that shows it."""
+    """Where the difference begins, on the smallest case that shows it."""
     from surgery.equivalence.compare import distance
     from surgery.equivalence.session import Failed, Session
     from surgery.equivalence.subject import Subject
@@ -374,15 +383,17 @@ def _locate(
     rule = _rule(cases, rtol, atol)
     subject = Subject.read(path)
     via = {port.name: port.via for port in subject.outputs}
-    for case in cases:
+    session = None
+    for case in sorted(cases, key=lambda case: sum(value.numel() for value in case.feeds.values())):
         try:
-            values = Session(subject).run({name: value.numpy() for name, value in case.feeds.items()})
+            session = session or Session(subject)
+            values = session.run({name: value.cpu().numpy() for name, value in case.feeds.items()})
         except Failed:
             break  # the notes have the node
         gaps = [distance(a, values[via[name]], rule) for name, a in zip(names, case.outputs, strict=True)]
         if not all(gap.ok for gap in gaps):
             sizes = ", ".join(f"{name} {size}" for name, size in case.sizes.items())
-            result.notes.append(f"the first inputs on which they differ are those at {sizes or 'the size traced'}")
+            result.notes.append(f"the smallest inputs on which they differ are those at {sizes or 'the size traced'}")
             return first_difference(path, module, case.feeds, rule)
     return None
 

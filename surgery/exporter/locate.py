@@ -38,7 +38,7 @@ def first_difference(
     """
     subject = Subject.read(path)
     nodes = {name: node for node in subject.proto.graph.node for name in node.output if name}
-    values = _fetch(subject, {name: value.numpy() for name, value in feeds.items()}, list(nodes))
+    values = _fetch(subject, {name: value.cpu().numpy() for name, value in feeds.items()}, list(nodes))
     by_shape: dict[tuple[int, ...], list[str]] = {}
     for name, value in values.items():
         if isinstance(value, np.ndarray):
