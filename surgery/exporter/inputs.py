@@ -7,6 +7,7 @@ of a batch are alike: what a detector finds in an image it finds there, too.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Dynamic = Mapping[str, Mapping[int, str]]
 ODD = 13  # added to sizes to make them odd
+SPELT = "a name is of letters, digits and _, as in {'x': {0: 'batch', 3: 'width'}}"
 LARGE = 256  # sizes above it are large
 NOISE = 0.05  # of the values' standard deviation
 
@@ -30,62 +32,150 @@ class Case:
 
     Args:
         sizes: of each dynamic dim, by name.
-        feeds: the inputs by name, in the order of the arguments.
+        feeds: the inputs by name, in the order of forward's parameters.
+        keywords: of those that are handed over by name, that name.
         outputs: the module's results, flat and in order.
     """
 
     sizes: dict[str, int]
     feeds: dict[str, torch.Tensor]
+    keywords: Mapping[str, str] = field(default_factory=dict)
     outputs: list[np.ndarray] = field(default_factory=list)
 
+    def arguments(self) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
+        """What forward is called with: copies, for some modules write into their inputs."""
+        fresh = {name: value.detach().clone() for name, value in self.feeds.items()}
+        return (
+            tuple(value for name, value in fresh.items() if name not in self.keywords),
+            {self.keywords[name]: value for name, value in fresh.items() if name in self.keywords},
+        )
 
-def named(module: torch.nn.Module, args: Any, names: Sequence[str] = ()) -> dict[str, torch.Tensor]:
-    """The inputs by name: the arguments of ``forward`` if no names are given.
+    def run(self, module: torch.nn.Module) -> list[np.ndarray]:
+        """What the module gives, flat: tuples, lists and dicts in their order; None left out.
+
+        Raises:
+            BadInput: something in it is no tensor; and whatever the module raises.
+        """
+        import torch
+
+        args, kwargs = self.arguments()
+        with torch.no_grad(), kept(module):
+            found = flat(module(*args, **kwargs))
+        for i, value in enumerate(found):
+            if not isinstance(value, torch.Tensor):
+                raise BadInput(
+                    f"result {i} of the module is a {type(value).__name__}, not a tensor",
+                    cure="wrap the module in one whose forward gives tensors only",
+                )
+        if not found:
+            raise BadInput("the module gives no tensors", cure="wrap it in one whose forward gives tensors")
+        return [array(value) for value in found]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The inputs as the runtime takes them."""
+        return {name: array(value) for name, value in self.feeds.items()}
+
+
+def array(value: torch.Tensor) -> np.ndarray:
+    """A tensor for numpy; what numpy has no type for, bfloat16 for one, as float32."""
+    value = value.detach().cpu()
+    try:
+        made: np.ndarray = value.numpy()
+    except TypeError:
+        made = value.float().numpy()
+    return made
+
+
+@contextlib.contextmanager
+def kept(module: torch.nn.Module) -> Iterator[None]:
+    """Buffers are afterwards as they were: some modules count their calls."""
+    import torch
+
+    held = [
+        (part, name, value, value.clone())
+        for part in module.modules()
+        for name, value in part._buffers.items()
+        if value is not None and not value.is_meta
+    ]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for part, name, value, before in held:
+                if part._buffers.get(name) is not value:
+                    part._buffers[name] = value
+                if not torch.equal(value, before):
+                    value.copy_(before)
+
+
+def named(
+    module: torch.nn.Module, args: Any, names: Sequence[str] = ()
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The inputs by name: the arguments of ``forward`` if no names are given; and `Case.keywords`.
 
     Args:
         module: the module.
         args: a tensor, several, or a dict of them by the names of forward's arguments.
-        names: to use instead.
+        names: to use instead, in the order of forward's parameters.
 
     Raises:
-        BadInput: something is no tensor, or there are more or fewer names than tensors.
+        BadInput: something is no tensor, forward has no such argument, or there are more or fewer
+            names than tensors.
     """
     import inspect
 
     import torch
 
+    parameters = list(inspect.signature(module.forward).parameters.values())
+    spelt = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    by_name: list[str] = []
     if isinstance(args, Mapping):
-        found = dict(args)
+        unknown = [name for name in args if name not in spelt]
+        if unknown and all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            raise BadInput(
+                f"the module's forward has no argument {unknown[0]!r}", cure=f"it has: {', '.join(spelt) or 'none'}"
+            )
+        found = {name: args[name] for name in (*spelt, *unknown) if name in args}
+        # From the first that is left out on, and where forward asks for it, they are handed over by name.
+        by_place = itertools.takewhile(lambda p: p.name in args and p.kind is not p.KEYWORD_ONLY, parameters)
+        by_name = list(found)[len(list(by_place)) :]
     else:
         values = [args] if isinstance(args, torch.Tensor) else list(args)
-        known = [p for p in inspect.signature(module.forward).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        spelt = [p.name for p in known if p.kind is not p.VAR_POSITIONAL]
+        spelt = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         spelt += [f"input_{i}" for i in range(len(spelt), len(values))]
         found = dict(zip(spelt, values, strict=False))
     for name, value in found.items():
         if not isinstance(value, torch.Tensor):
+            by_numpy = isinstance(value, np.ndarray)
             raise BadInput(
                 f"argument {name!r} is a {type(value).__name__}, not a tensor",
-                cure="wrap the module in one whose forward takes tensors only",
+                cure=f"torch.from_numpy({name})"
+                if by_numpy
+                else "wrap the module in one whose forward takes tensors only",
             )
     if not found:
         raise BadInput("there are no inputs")
     if names and len(names) != len(found):
         raise BadInput(f"{len(names)} names are given for {len(found)} inputs")
-    return dict(zip(names or found, found.values(), strict=True))
+    called = dict(zip(found, names or found, strict=True))
+    return {called[name]: value for name, value in found.items()}, {called[name]: name for name in by_name}
 
 
 def check(feeds: Mapping[str, torch.Tensor], dynamic: Dynamic) -> dict[str, int]:
     """The size of each dynamic dim, by name.
 
     Raises:
-        BadInput: there is no such input or axis, or one name stands for two sizes.
+        BadInput: there is no such input or axis, one name stands for two sizes, or is none.
     """
     sizes: dict[str, int] = {}
     for name, axes in dynamic.items():
         if name not in feeds:
             raise BadInput(f"there is no input {name!r} to have dynamic dims", cure=f"there is: {', '.join(feeds)}")
+        if not isinstance(axes, Mapping):
+            raise BadInput(f"the dynamic dims of {name!r} are a {type(axes).__name__}", cure=SPELT)
         for axis, symbol in axes.items():
+            if not isinstance(symbol, str) or not symbol.isidentifier():
+                raise BadInput(f"{symbol!r} is no name for axis {axis} of {name!r}", cure=SPELT)
             shape = tuple(feeds[name].shape)
             if not 0 <= axis < len(shape):
                 raise BadInput(f"input {name!r} has no axis {axis}", cure=f"its shape is {shape}")
@@ -94,14 +184,6 @@ def check(feeds: Mapping[str, torch.Tensor], dynamic: Dynamic) -> dict[str, int]
                     f"dim {symbol!r} is {sizes[symbol]} and {shape[axis]}", cure="dims of one name are of one size"
                 )
     return sizes
-
-
-def run(module: torch.nn.Module, feeds: Mapping[str, torch.Tensor]) -> list[np.ndarray]:
-    """What the module gives, flat: tuples, lists and dicts in their order; None left out."""
-    import torch
-
-    with torch.no_grad():
-        return [t.detach().cpu().numpy() for t in flat(module(*feeds.values()))]
 
 
 def flat(value: Any) -> list[Any]:
@@ -113,27 +195,35 @@ def flat(value: Any) -> list[Any]:
     return [] if value is None else [value]
 
 
-def cases(module: torch.nn.Module, feeds: dict[str, torch.Tensor], dynamic: Dynamic, seed: int) -> list[Case]:
+def cases(
+    module: torch.nn.Module,
+    feeds: dict[str, torch.Tensor],
+    dynamic: Dynamic,
+    seed: int,
+    keywords: Mapping[str, str] | None = None,
+) -> list[Case]:
     """The user's inputs, then others; see `_Maker.around`.
 
     The others are small where the user's are large and the module takes small ones, too: what a free
     dim makes wrong shows at any size, and a page takes a hundred times as long as a stamp.
 
     Raises:
-        BadInput: the module rejects its inputs, or every other size of a dim.
+        BadInput: the module rejects its inputs, or every other size of a dim, or gives no tensors.
     """
     sizes = check(feeds, dynamic)
-    first = Case(sizes, dict(feeds))
+    first = Case(sizes, dict(feeds), keywords or {})
     try:
-        first.outputs = run(module, feeds)
+        first.outputs = first.run(module)
+    except BadInput:
+        raise
     except Exception as error:  # whatever the module raises
         shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in feeds.items())
         raise BadInput(f"the module rejects its inputs: {_line(error)}", where=shapes) from error
-    if not first.outputs or any(a.dtype == object for a in first.outputs):
-        raise BadInput("the module gives no tensors", cure="wrap it in one whose forward gives tensors")
-    maker = _Maker(module, feeds, dynamic, seed)
+    maker = _Maker(module, first, dynamic, seed)
     if not sizes:  # other values, then
-        return [first, maker.make(sizes)]
+        with contextlib.suppress(Exception):  # where the module takes them
+            return [first, maker.make(sizes, mirrored=True)]
+        return [first]
     for small in _smaller(sizes, maker.batches):
         try:
             return [first, maker.make(small), *maker.around(small)]
@@ -147,23 +237,23 @@ class _Maker:
 
     Args:
         module: is run on them.
-        feeds: the user's inputs.
-        dynamic: their dynamic dims.
+        given: the user's case.
+        dynamic: its dynamic dims.
         seed: of the noise.
     """
 
-    def __init__(self, module: torch.nn.Module, feeds: Mapping[str, torch.Tensor], dynamic: Dynamic, seed: int) -> None:
+    def __init__(self, module: torch.nn.Module, given: Case, dynamic: Dynamic, seed: int) -> None:
         self._module = module
-        self._feeds = feeds
+        self._given = given
         self._dynamic = dynamic
         self._seed = seed
-        self._spread = {name: _spread(value.detach()) for name, value in feeds.items()}
+        self._spread = {name: _spread(value.detach()) for name, value in given.feeds.items()}
         self.batches = {symbol for axes in dynamic.values() for axis, symbol in axes.items() if axis == 0}
 
-    def make(self, sizes: Mapping[str, int], number: int = 0) -> Case:
-        """The case of these sizes; `number` sets its noise apart. Raises what the module raises."""
-        case = Case(dict(sizes), self._resized(sizes, self._seed + number))
-        case.outputs = run(self._module, case.feeds)
+    def make(self, sizes: Mapping[str, int], number: int = 0, *, mirrored: bool = False) -> Case:
+        """The case of these sizes, `number` sets its noise apart; raises what the module raises."""
+        case = Case(dict(sizes), self._resized(sizes, self._seed + number, mirrored), self._given.keywords)
+        case.outputs = case.run(self._module)
         return case
 
     def around(self, sizes: Mapping[str, int]) -> list[Case]:
@@ -177,6 +267,8 @@ class _Maker:
         for symbol, size in sizes.items():
             rejected = ""
             for other in _others(size, symbol in self.batches, len(others)):
+                if other == size:
+                    continue
                 try:
                     made.append(self.make({**sizes, symbol: other}))
                 except Exception as error:  # whatever the module raises
@@ -194,15 +286,15 @@ class _Maker:
         for number, more in enumerate(({**sizes, **others}, odd), 1):
             if more not in (sizes, *(case.sizes for case in made)):
                 with contextlib.suppress(Exception):  # where the module takes them
-                    made.append(self.make(more, number))
+                    made.append(self.make(more, number, mirrored=number == 1))
         return made
 
-    def _resized(self, sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
+    def _resized(self, sizes: Mapping[str, int], seed: int, mirrored: bool) -> dict[str, torch.Tensor]:
         import torch
 
         generator = torch.Generator().manual_seed(seed)
         made = {}
-        for name, given in self._feeds.items():
+        for name, given in self._given.feeds.items():
             value = given.detach().cpu()
             for axis, symbol in self._dynamic.get(name, {}).items():
                 there, wanted = value.shape[axis], sizes[symbol]
@@ -210,6 +302,8 @@ class _Maker:
                 # Thinned out, not cut: a corner of a page is white.
                 value = value.index_select(axis, indices * there // wanted if wanted < there else indices % there)
             if spread := self._spread[name]:
+                if mirrored and bool(value.isfinite().all()):  # another sum, another largest, in the same range
+                    value = value.min() + value.max() - value
                 noise = torch.randn(value.shape, generator=generator)
                 value = value + (NOISE * spread * noise).to(value.dtype)
             made[name] = value.to(given.device)
