@@ -135,3 +135,66 @@ def broken() -> tuple[Any, ...]:
 
 def alone() -> Any:
     return example()[0]
+
+
+class Options(torch.nn.Module):
+    """Arguments that may be left out, or must be given by name."""
+
+    def forward(self, x, mask=None, bias=None, *, scale=None):
+        x = x if mask is None else x * mask
+        x = x if bias is None else x + bias
+        return x if scale is None else x / scale
+
+
+class Scribbling(Neck):
+    """Writes into its input, and counts its calls in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        x.mul_(2)
+        return super().forward(x)
+
+
+class Noisy(Neck):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.dropout(super().forward(x))
+
+
+class Idle(Neck):
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)
+
+
+class Whatever(torch.nn.Module):
+    """Gives what it is told to."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return x, self.value
+
+
+class Some(torch.nn.Module):
+    """How many rows it gives, values decide; here it is all."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[x.sum(1) > -1e6] + 1
+
+
+def noisy() -> tuple[Any, ...]:
+    return example(Noisy)
+
+
+def by_list() -> tuple[Any, ...]:
+    module, x, _ = example()
+    return module, x, ["x"]
+
+
+def leaves() -> Any:
+    raise SystemExit(3)

@@ -109,6 +109,15 @@ def test_sizes_that_are_not_taken_all_at_once(tmp_path: Path) -> None:
     assert len(done.verify.probes) >= 3
 
 
+def test_another_size_is_another() -> None:
+    class One(torch.nn.Module):
+        def forward(self, x):
+            return x.view(1, 4) + 1
+
+    with pytest.raises(BadInput, match="rejects every other size of 'n'"):
+        inputs.cases(One(), {"x": torch.randn(1, 4)}, {"x": {0: "n"}}, 0)
+
+
 def test_masks_are_no_measurements(tmp_path: Path) -> None:
     """With noise, or one infinity among them, other sizes would be of NaN throughout."""
 
@@ -131,6 +140,97 @@ def test_masks_are_no_measurements(tmp_path: Path) -> None:
     for case in inputs.cases(Masked(), args, dynamic, 0):
         assert set(case.feeds["mask"].unique().tolist()) == {0.0, float("-inf")}
         assert np.isfinite(case.outputs[0]).all()
+
+
+@pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
+@pytest.mark.parametrize(
+    "names", [("bias", "x"), ("x", "scale"), ("mask", "scale", "x", "bias")], ids=lambda names: "-".join(names)
+)
+def test_a_dict_goes_to_the_arguments_of_its_names(tmp_path: Path, exporter: str, names: tuple[str, ...]) -> None:
+    args = {name: torch.rand(2, 4) + 1 + i for i, name in enumerate(names)}
+    dynamic = {name: {0: "n"} for name in names}
+    done = surgery.export(net.Options().eval(), args, tmp_path / "m.onnx", dynamic=dynamic, exporter=exporter)
+    assert done.verify.verdict == "equal", done.verify
+    assert list(done.dims) == [n for n in ("x", "mask", "bias", "scale") if n in names] + ["output"]
+    feeds = {name: torch.rand(3, 4) + 1 for name in names}
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(str(tmp_path / "m.onnx"), options)
+    (found,) = session.run(None, {name: value.numpy() for name, value in feeds.items()})
+    assert np.allclose(found, net.Options()(**feeds).numpy(), atol=1e-6)
+    assert "forward" not in vars(net.Options())
+
+
+def test_what_star_args_take(tmp_path: Path) -> None:
+    class Sum(torch.nn.Module):
+        def forward(self, first, *rest):
+            return first + rest[0] * rest[1]
+
+    args = tuple(torch.randn(2, 4) for _ in range(3))
+    dynamic = {name: {0: "n"} for name in ("first", "input_1", "input_2")}
+    for exporter in ("torchscript", "dynamo"):
+        done = surgery.export(Sum().eval(), args, tmp_path / "m.onnx", dynamic=dynamic, exporter=exporter)
+        assert (done.verify.verdict, done.dims["input_2"]) == ("equal", ["n", 4])
+
+
+def test_the_module_and_its_inputs_stay_as_they_were(tmp_path: Path) -> None:
+    module = net.example(net.Scribbling)[0]
+    x = torch.randn(1, 3, 32, 48, requires_grad=True)
+    before = x.detach().clone()
+    done = surgery.export(module, x, tmp_path / "m.onnx", dynamic={"x": {0: "n"}})
+    assert done.verify.verdict == "equal"
+    assert torch.equal(x, before)
+    assert module.calls == 0
+    assert "forward" not in vars(module)
+
+
+def test_a_module_that_draws_at_random_is_told(tmp_path: Path) -> None:
+    module, x, dynamic = net.example(net.Noisy)
+    done = surgery.export(module, x, tmp_path / "m.onnx", dynamic=dynamic)
+    assert (done.ok, done.verify.verdict) == (False, "different")
+    assert "other results when it is run again on the same inputs" in " ".join(done.verify.notes)
+
+
+def test_an_input_that_nothing_depends_on(tmp_path: Path) -> None:
+    module, x, dynamic = net.example(net.Idle)
+    done = surgery.export(module, (x, torch.zeros(1)), tmp_path / "m.onnx", dynamic=dynamic)
+    assert (done.verify.verdict, list(done.dims)) == ("equal", ["x", "output"])
+    assert done.verify.notes == ["nothing depends on 'y', which the exporter has left out"]
+
+
+@pytest.mark.parametrize(("dtype", "verdict"), [(torch.float16, "equal"), (torch.bfloat16, "unverified")])
+def test_narrow_types(tmp_path: Path, dtype: torch.dtype, verdict: str) -> None:
+    """The runtime's Conv takes no bfloat16: that is said, and not that the module rejects its inputs."""
+    module, x, dynamic = net.example()
+    done = surgery.export(module.to(dtype), x.to(dtype), tmp_path / "m.onnx", dynamic=dynamic)
+    assert done.verify.verdict == verdict, done.verify
+    assert done.ok == (verdict == "equal")
+
+
+def test_transformers(tmp_path: Path) -> None:
+    """Without gradients torch runs kernels of its own, which no exporter knows."""
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    module = torch.nn.TransformerEncoder(layer, 1).eval()
+    before = torch.backends.mha.get_fastpath_enabled()
+    done = surgery.export(module, torch.randn(2, 5, 8), tmp_path / "m.onnx")
+    assert done.verify.verdict == "equal"
+    assert torch.backends.mha.get_fastpath_enabled() == before
+
+
+def test_a_size_that_values_decide_is_no_size_of_the_input(tmp_path: Path) -> None:
+    x = torch.randn(3, 4)
+    done = surgery.export(net.Some().eval(), x, tmp_path / "m.onnx", dynamic={"x": {0: "n"}}, exporter="dynamo")
+    assert (done.verify.verdict, done.dims) == ("equal", {"x": ["n", 4], "output": ["output_dim0", 4]})
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [(3.0, "result 1 of the module is a float"), (torch.zeros(2, dtype=torch.complex64), "result 1 .* is complex")],
+    ids=["number", "complex"],
+)
+def test_results_that_are_none(tmp_path: Path, value: Any, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        surgery.export(net.Whatever(value).eval(), torch.zeros(2), tmp_path / "m.onnx")
 
 
 def test_recurrent_networks_more_than_once(tmp_path: Path) -> None:
@@ -211,6 +311,10 @@ def test_what_a_trace_gets_wrong_is_found_where_it_begins(tmp_path: Path) -> Non
         ({"inputs": ["a", "b"]}, BadInput, "2 names are given for 1 input"),
         ({"outputs": ["a", "b"]}, BadInput, "2 names are given for 1 output"),
         ({"args": (torch.zeros(1, 3, 8, 8), 3.0)}, BadInput, "is a float, not a tensor"),
+        ({"args": {"y": torch.zeros(1, 3, 8, 8)}}, BadInput, "forward has no argument 'y'"),
+        ({"dynamic": {"x": [0, 2]}}, BadInput, "dynamic dims of 'x' are a list"),
+        ({"dynamic": ["x"]}, BadInput, "dynamic dims are a list"),
+        ({"dynamic": {"x": {0: "the batch"}}}, BadInput, "'the batch' is no name for axis 0"),
     ],
 )
 def test_bad_input(tmp_path: Path, settings: dict[str, Any], error: type[Exception], why: str) -> None:
@@ -230,6 +334,8 @@ def test_bad_input(tmp_path: Path, settings: dict[str, Any], error: type[Excepti
         ("_net:odd", 2, "the module rejects its inputs: RuntimeError"),
         ("_net:rigid", 2, "rejects every other size of 'width'"),
         ("_net:broken", 2, "the factory fails: RuntimeError: no weights"),
+        ("_net:leaves", 2, "the factory fails: SystemExit: 3"),
+        ("_net:by_list", 2, "the dynamic dims are a list"),
         ("_net:alone", 2, "the factory gives a Neck"),
         ("_net:nothing", 2, "_net has no 'nothing'"),
         ("_net:NOISE", 2, "_net has no 'NOISE'"),

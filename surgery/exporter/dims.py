@@ -11,12 +11,15 @@ import onnx
 from surgery.errors import BadInput
 from surgery.exporter.inputs import Case, Dynamic
 
+UNBACKED = re.compile(r"\bu\d+\b")  # what the dynamo exporter calls a size that values decide
+
 
 def name_dims(model: onnx.ModelProto, dynamic: Dynamic, cases: Sequence[Case]) -> None:
     """Declare the dims of inputs and outputs as they were seen to be.
 
     An output's axis that always has the size of a dynamic dim gets its name; one that only
-    follows from it is ``out_`` and the name; one that never changed is declared with its size.
+    follows from it is ``out_`` and the name; one that never changed is declared with its size, unless
+    the exporter knows that values decide it.
     """
     symbols: dict[str, str] = {}  # the exporter's to the user's
     for value in model.graph.input:
@@ -35,7 +38,9 @@ def name_dims(model: onnx.ModelProto, dynamic: Dynamic, cases: Sequence[Case]) -
     for number, value in enumerate(model.graph.output):
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             sizes = [case.outputs[number].shape[axis] for case in cases]
-            if len(set(sizes)) == 1 and not _follows(sizes, cases):
+            if UNBACKED.search(dim.dim_param):  # values decide it, whatever it was here
+                dim.dim_param = f"{value.name}_dim{axis}"
+            elif len(set(sizes)) == 1 and not _follows(sizes, cases):
                 dim.Clear()
                 dim.dim_value = sizes[0]
             else:

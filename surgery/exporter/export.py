@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 OPSETS = {"torchscript": 17, "dynamo": 18}  # by default
 LEAST = 18  # that the dynamo exporter writes: what is older is converted
 
+AGAIN = (
+    "the module itself gives other results when it is run again on the same inputs: "
+    "it draws at random, or keeps something from call to call"
+)
+FIXED = "TorchScript holds for constant what Python computes while it traces; the dynamo exporter may not"
+
 
 @dataclass
 class Exported:
@@ -185,6 +191,8 @@ def export(
                 with context if changed else contextlib.nullcontext():
                     first = _locate(draft.path, module, cases, names, result.verify, rtol, atol)
                 result.verify.first_difference = first
+                if dynamic and exporter == "torchscript" and AGAIN not in result.verify.notes:
+                    result.verify.notes.append(FIXED)
         else:
             result.verify.mode = "none"
         if result.verify.ok or not verify or (allow_unverified and result.verify.verdict == "unverified"):
@@ -450,10 +458,7 @@ def _locate(
             result.notes.append(f"the smallest inputs on which they differ are those at {sizes or 'the size traced'}")
             again = case.run(module)
             if not all(distance(a, b, rule).ok for a, b in zip(case.outputs, again, strict=True)):
-                result.notes.append(
-                    "the module itself gives other results when it is run again on the same inputs: it draws at "
-                    "random, or keeps something from call to call"
-                )
+                result.notes.append(AGAIN)
                 return None
             return first_difference(path, module, case, rule)
     return None

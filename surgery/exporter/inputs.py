@@ -67,6 +67,11 @@ class Case:
                     f"result {i} of the module is a {type(value).__name__}, not a tensor",
                     cure="wrap the module in one whose forward gives tensors only",
                 )
+            if value.is_complex():
+                raise BadInput(
+                    f"result {i} of the module is complex, which no runtime for ONNX gives",
+                    cure="wrap the module in one that gives torch.view_as_real of it",
+                )
         if not found:
             raise BadInput("the module gives no tensors", cure="wrap it in one whose forward gives tensors")
         return [array(value) for value in found]
@@ -168,6 +173,8 @@ def check(feeds: Mapping[str, torch.Tensor], dynamic: Dynamic) -> dict[str, int]
         BadInput: there is no such input or axis, one name stands for two sizes, or is none.
     """
     sizes: dict[str, int] = {}
+    if not isinstance(dynamic, Mapping):
+        raise BadInput(f"the dynamic dims are a {type(dynamic).__name__}", cure=SPELT)
     for name, axes in dynamic.items():
         if name not in feeds:
             raise BadInput(f"there is no input {name!r} to have dynamic dims", cure=f"there is: {', '.join(feeds)}")
