@@ -233,6 +233,28 @@ def test_results_that_are_none(tmp_path: Path, value: Any, why: str) -> None:
         surgery.export(net.Whatever(value).eval(), torch.zeros(2), tmp_path / "m.onnx")
 
 
+def test_whole_numbers_are_other_ones_too(tmp_path: Path) -> None:
+    """Where the module takes them; a mask stays one."""
+    words = torch.nn.Embedding(50, 4).eval()
+    ids = torch.randint(0, 40, (2, 6))
+    made = inputs.cases(words, {"input": ids}, {"input": {0: "n", 1: "t"}}, 0)
+    seen = {i for case in made for i in case.feeds["input"].flatten().tolist()}
+    assert seen > set(ids.flatten().tolist())
+    assert max(seen) <= 40
+
+    class Sorted(torch.nn.Module):
+        def forward(self, x, lengths, mask):
+            assert lengths.tolist() == sorted(lengths.tolist(), reverse=True)
+            assert mask.dtype == torch.bool
+            return x + lengths[:, None]
+
+    args = {"x": torch.randn(3, 4), "lengths": torch.tensor([4, 2, 1]), "mask": torch.tensor([True, True, False])}
+    made = inputs.cases(Sorted(), args, {}, 0)
+    assert len(made) == 2
+    assert not torch.equal(made[0].feeds["x"], made[1].feeds["x"])
+    assert torch.equal(made[1].feeds["mask"], args["mask"])
+
+
 def test_recurrent_networks_more_than_once(tmp_path: Path) -> None:
     """torch alone fixes the length in every dynamo export of a process but the first."""
     module, x, dynamic = net.recurrent()

@@ -228,9 +228,7 @@ def cases(
         raise BadInput(f"the module rejects its inputs: {_line(error)}", where=shapes) from error
     maker = _Maker(module, first, dynamic, seed)
     if not sizes:  # other values, then
-        with contextlib.suppress(Exception):  # where the module takes them
-            return [first, maker.make(sizes, mirrored=True)]
-        return [first]
+        return [first, *maker.taken(sizes)]
     for small in _smaller(sizes, maker.batches):
         try:
             return [first, maker.make(small), *maker.around(small)]
@@ -292,9 +290,15 @@ class _Maker:
         odd = {s: n if s in self.batches else n + ODD + 2 * i for i, (s, n) in enumerate(sizes.items())}
         for number, more in enumerate(({**sizes, **others}, odd), 1):
             if more not in (sizes, *(case.sizes for case in made)):
-                with contextlib.suppress(Exception):  # where the module takes them
-                    made.append(self.make(more, number, mirrored=number == 1))
+                made += self.taken(more, number)
         return made
+
+    def taken(self, sizes: Mapping[str, int], number: int = 0) -> list[Case]:
+        """The case of these sizes and, where the module takes them, of other values; none if it takes neither."""
+        for mirrored in (True, False):
+            with contextlib.suppress(Exception):  # whatever the module raises
+                return [self.make(sizes, number, mirrored=mirrored)]
+        return []
 
     def _resized(self, sizes: Mapping[str, int], seed: int, mirrored: bool) -> dict[str, torch.Tensor]:
         import torch
@@ -308,9 +312,9 @@ class _Maker:
                 indices = torch.arange(wanted)
                 # Thinned out, not cut: a corner of a page is white.
                 value = value.index_select(axis, indices * there // wanted if wanted < there else indices % there)
+            if mirrored and not _is_mask(value) and bool(value.isfinite().all()):
+                value = value.min() + value.max() - value  # another sum, another largest, in the same range
             if spread := self._spread[name]:
-                if mirrored and bool(value.isfinite().all()):  # another sum, another largest, in the same range
-                    value = value.min() + value.max() - value
                 noise = torch.randn(value.shape, generator=generator)
                 value = value + (NOISE * spread * noise).to(value.dtype)
             made[name] = value.to(given.device)
@@ -319,10 +323,15 @@ class _Maker:
 
 def _spread(value: torch.Tensor) -> float:
     """By how much values vary; 0 where they are no measurements: whole numbers, masks."""
-    finite = value[value.isfinite()] if value.is_floating_point() else value[:0]
-    if not finite.numel() or bool(((finite == finite.min()) | (finite == finite.max())).all()):
+    if not value.is_floating_point() or _is_mask(value):
         return 0.0
-    return float(finite.double().std())
+    return float(value[value.isfinite()].double().std())
+
+
+def _is_mask(value: torch.Tensor) -> bool:
+    """Whether there are but two finite values, at most."""
+    finite = value[value.isfinite()]
+    return not finite.numel() or bool(((finite == finite.min()) | (finite == finite.max())).all())
 
 
 def _smaller(sizes: Mapping[str, int], batches: set[str]) -> Iterator[dict[str, int]]:
