@@ -198,3 +198,7 @@ def by_list() -> tuple[Any, ...]:
 
 def leaves() -> Any:
     raise SystemExit(3)
+
+
+def function() -> tuple[Any, ...]:
+    return resize, example()[1]

@@ -393,6 +393,22 @@ def test_command_line_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("factory", "text", "why"),
+    [
+        ("_net:example", "x:n,3", "input 'x' has 4 dims, not 2"),
+        ("_net:example", "x:n,5,h,w", "axis 1 of 'x' is 3, not 5"),
+        ("_net:example", "y:n,3,h,w", "there is no input 'y'"),
+        ("_net:function", "x:n", "is a function, not a torch.nn.Module"),
+    ],
+)
+def test_dims_that_do_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], factory: str, text: str, why: str
+) -> None:
+    assert main(["export", factory, "-o", str(tmp_path / "m.onnx"), "--dynamic", text]) == 2
+    assert why in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["x", "x:", ":a,b", "x:a,,b"])
 def test_dims_that_can_not_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
     assert main(["export", "_net:example", "-o", str(tmp_path / "m.onnx"), "--dynamic", text]) == 2

@@ -156,9 +156,9 @@ def export(
     if exporter not in EXPORTERS:
         raise BadInput(f"there is no exporter {exporter!r}", cure=f"there is: {', '.join(EXPORTERS)}")
     opset = OPSETS[exporter] if opset is None else opset
-    _check_mode(module)
     dynamic = dynamic or {}
     feeds, keywords = given.named(module, args, inputs)
+    _check_mode(module)
     given.check(feeds, dynamic)
     context = patched(*rewrites, backend=backend, opset=opset, exporter=exporter, module=module, registered=registered)
     result = Exported(None, exporter=exporter, opset=opset)
@@ -202,13 +202,6 @@ def export(
 
 
 def _check_mode(module: torch.nn.Module) -> None:
-    import torch
-
-    if not isinstance(module, torch.nn.Module):
-        raise BadInput(
-            f"what is to be exported is a {type(module).__name__}, not a torch.nn.Module",
-            cure="give the module itself, or one whose forward calls what you have",
-        )
     for name, part in module.named_modules():
         if part.training:
             which = f"the part {name!r} of the module" if name else "the module"

@@ -124,13 +124,18 @@ def named(
         names: to use instead, in the order of forward's parameters.
 
     Raises:
-        BadInput: something is no tensor, forward has no such argument, or there are more or fewer
+        BadInput: `module` is none, something is no tensor, forward has no such argument, or there are more or fewer
             names than tensors.
     """
     import inspect
 
     import torch
 
+    if not isinstance(module, torch.nn.Module):
+        raise BadInput(
+            f"what is to be exported is a {type(module).__name__}, not a torch.nn.Module",
+            cure="give the module itself, or one whose forward calls what you have",
+        )
     parameters = list(inspect.signature(module.forward).parameters.values())
     spelt = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     by_name: list[str] = []
