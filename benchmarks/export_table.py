@@ -1,11 +1,12 @@
 """Every model of mmocr by every route to ONNX: does it export, how large is it, how far is it off?
 
-python -m benchmarks.export_table docs/mmocr.md [--models dbnet_r18,crnn] [--seconds S]
+python -m benchmarks.export_table docs/mmocr.md [--models dbnet_r18,crnn] [--routes dynamo] [--seconds S]
 
 Runs in the environment of ``make mmdeploy``. Each cell is a process of its own with S seconds; what does
 not export stands with its cause. Weights are drawn (seed 0), statistics of norms, too. The errors are the
 largest absolute differences between ONNX Runtime and torch: at the size traced, at another, and with a
-batch of 2 where the export had 1. NRTR and SATRN decode two characters. Rows of other models stay in the page.
+batch of 2 where the export had 1. NRTR and SATRN decode two characters. Rows of other models, and of routes without
+the words of ``--routes`` in their names, stay in the page.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ MODELS = ("dbnet_r18", "dbnet_r50", "dbnetpp", "psenet", "panet", "crnn", "aster
 ROUTES = {
     "surgery, TorchScript, opset 11": ("torchscript", 11),
     "surgery, TorchScript, opset 17": ("torchscript", 17),
+    "surgery, dynamo, opset 11": ("dynamo", 11),
+    "surgery, dynamo, opset 17": ("dynamo", 17),
     "surgery, dynamo, opset 18": ("dynamo", 18),
     "mmdeploy 1.3.1 as it is": ("stock", 11),
     "mmdeploy, repaired": ("repaired", 11),
@@ -128,6 +131,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("page", nargs="?", type=Path)
     parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--routes", default="", help="those with these words in their names")
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--cell", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -140,21 +144,27 @@ def main() -> int:
         return 0
     for model in arguments.models.split(","):
         rows = []
-        for route in ROUTES:
+        for route in (name for name in ROUTES if arguments.routes in name):
             start = time.perf_counter()
             rows.append(line(model, route, child(model, route, arguments.seconds)))
             print(rows[-1], f"{time.perf_counter() - start:.0f} s", flush=True)
         if arguments.page is not None:
-            write(arguments.page, model, rows)
+            write(arguments.page, rows)
     return 0
 
 
-def write(page: Path, model: str, rows: list[str]) -> None:
-    """Put the rows of a model into a page, in place of those that it has of it."""
+def _key(row: str) -> tuple[str, ...]:
+    """Model and route of a row."""
+    return tuple(cell.strip() for cell in row.split("|")[1:3])
+
+
+def write(page: Path, rows: list[str]) -> None:
+    """Put rows into a page, in place of those that it has of the same model and route."""
     before, _, table = page.read_text(encoding="utf-8").partition(MARK)
-    kept = [r for r in table.splitlines() if r.startswith("| ") and not r.startswith(("| model |", f"| {model} |"))]
-    order = {name: i for i, name in enumerate(MODELS)}
-    body = sorted([*kept, *rows], key=lambda row: order.get(row.split("|")[1].strip(), len(order)))
+    held = {_key(row): row for row in table.splitlines() if row.startswith("| ") and row != HEAD[0]}
+    held.update((_key(row), row) for row in rows)
+    order = [(model, route) for model in MODELS for route in ROUTES]
+    body = [held[key] for key in order if key in held]
     page.write_text("\n".join([f"{before}{MARK}\n", *HEAD, *body]) + "\n", encoding="utf-8")
 
 

@@ -54,6 +54,22 @@ class Rigid(Neck):
         return super().forward(x)
 
 
+class Picky(Neck):
+    """Takes some sizes, as nets with windows or a least length do."""
+
+    def __init__(self, least: int = 1, multiple: int = 1, either: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        self.least, self.multiple, self.either = least, multiple, either
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[2:]
+        if min(height, width) < self.least or height % self.multiple or width % self.multiple:
+            raise ValueError("no such size")
+        if self.either and self.either[0] != height and self.either[1] != width:
+            raise ValueError("one of them is fixed")
+        return super().forward(x)
+
+
 def resize(x: torch.Tensor) -> torch.Tensor:
     return interpolate(x, scale_factor=2.0)
 
@@ -119,3 +135,70 @@ def broken() -> tuple[Any, ...]:
 
 def alone() -> Any:
     return example()[0]
+
+
+class Options(torch.nn.Module):
+    """Arguments that may be left out, or must be given by name."""
+
+    def forward(self, x, mask=None, bias=None, *, scale=None):
+        x = x if mask is None else x * mask
+        x = x if bias is None else x + bias
+        return x if scale is None else x / scale
+
+
+class Scribbling(Neck):
+    """Writes into its input, and counts its calls in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        x.mul_(2)
+        return super().forward(x)
+
+
+class Noisy(Neck):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.dropout(super().forward(x))
+
+
+class Idle(Neck):
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)
+
+
+class Whatever(torch.nn.Module):
+    """Gives what it is told to."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return x, self.value
+
+
+class Some(torch.nn.Module):
+    """How many rows it gives, values decide; here it is all."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[x.sum(1) > -1e6] + 1
+
+
+def noisy() -> tuple[Any, ...]:
+    return example(Noisy)
+
+
+def by_list() -> tuple[Any, ...]:
+    module, x, _ = example()
+    return module, x, ["x"]
+
+
+def leaves() -> Any:
+    raise SystemExit(3)
+
+
+def function() -> tuple[Any, ...]:
+    return resize, example()[1]

@@ -13,7 +13,7 @@ dynamo exporter fixes the windows at the size that it was traced with, and write
 mmdeploy's own rewriter takes a kernel of n // o, which is another result where it does not divide: of 7 to 3 it gives
 4, 6, 8 in place of 8, 10, 12.
 Numbers: the same means, in another order of summation.
-Refuses: nothing. To size 1, and of inputs without a batch, torch's own stays.
+Refuses: nothing. To size 1, to one that TorchScript computes, and of inputs without a batch, torch's own stays.
 """
 
 import functools
@@ -31,7 +31,8 @@ class AdaptiveAvgPool(Rewriter):
         import torch
 
         sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
-        if input.dim() != 4 or all(size == 1 for size in sizes):
+        computed = any(isinstance(size, torch.Tensor) for size in sizes)
+        if computed or input.dim() != 4 or all(size == 1 for size in sizes):
             return original(input, output_size)
         if torch.jit.is_tracing():
             return _traced().apply(input, *sizes)

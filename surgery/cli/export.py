@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
     from surgery.exporter.export import export
     from surgery.exporter.factory import call
+    from surgery.exporter.inputs import named
     from surgery.render import exports
 
     module, args, usual = call(arguments.source)
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         module,
         args,
         arguments.output,
-        dynamic=_axes(dynamic, args) if dynamic else usual,
+        dynamic=_axes(dynamic, named(module, args)[0]) if dynamic else usual,
         opset=arguments.opset,
         exporter=arguments.exporter,
         backend=arguments.backend,
@@ -100,11 +101,13 @@ def parse_dims(text: str) -> dict[str, list[int | str]]:
     return {name: [int(dim) if dim.isdecimal() else dim for dim in dims]}
 
 
-def _axes(dims: dict[str, list[int | str]], args: Any) -> dict[str, dict[int, str]]:
-    """The free axes; what is given as fixed is held against the arguments where these bear the name."""
+def _axes(dims: dict[str, list[int | str]], feeds: dict[str, Any]) -> dict[str, dict[int, str]]:
+    """The free axes; the others are held against the arguments."""
     for name, wanted in dims.items():
-        value = args.get(name) if isinstance(args, dict) else None
-        shape = getattr(value, "shape", None)
-        if shape is not None and len(shape) != len(wanted):
+        shape = list(feeds[name].shape) if name in feeds else wanted  # what has no such name is found later
+        if len(shape) != len(wanted):
             raise BadInput(f"input {name!r} has {len(shape)} dims, not {len(wanted)}", where="--dynamic")
+        for axis, (size, dim) in enumerate(zip(shape, wanted, strict=True)):
+            if isinstance(dim, int) and dim != size:
+                raise BadInput(f"axis {axis} of {name!r} is {size}, not {dim}", where="--dynamic")
     return {name: {i: d for i, d in enumerate(wanted) if isinstance(d, str)} for name, wanted in dims.items()}

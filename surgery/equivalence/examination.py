@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,8 +57,10 @@ def examine(
     pairs = pair(before.subject or after, after, before.settings.match, interface, names)
     result.notes += pairs.notes
     comparison = Comparison(before, after, None, pairs, result, exact, changes, locate)
+    # Against stored results one run follows another; against a model before, two go on at once.
+    threads = 1 if before.subject else os.cpu_count() or 1
     try:
-        comparison.session = Session(after, extras(after)) if before.settings.whole else None
+        comparison.session = Session(after, extras(after), threads=threads) if before.settings.whole else None
     except Failed as error:
         result.notes.append(f"the runtime does not load the model after: {error}")
         if not before.refused and before.subject:  # it did load the one before

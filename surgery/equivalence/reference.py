@@ -89,10 +89,13 @@ def evidence(
     with contextlib.suppress(Failed):  # what can't be planted is not seen
         stages = Stages(session.subject, [])
         for case in sorted(stored, key=lambda case: count(case.feeds)):  # most faults are seen on the smallest
+            unseen = [fault for fault in faults if not fault.seen]
+            if not unseen:
+                break
             feeds = renamed(case.feeds, pairs)
             plant(
                 stages,
-                [fault for fault in faults if not fault.seen],
+                unseen,
                 {**stages.run(feeds), **feeds},
                 {via[name]: value for name, value in case.stored.items()},
                 lambda name, a, b: distance(a, b, rule),

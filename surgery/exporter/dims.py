@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -10,12 +11,15 @@ import onnx
 from surgery.errors import BadInput
 from surgery.exporter.inputs import Case, Dynamic
 
+UNBACKED = re.compile(r"\bu\d+\b")  # what the dynamo exporter calls a size that values decide
+
 
 def name_dims(model: onnx.ModelProto, dynamic: Dynamic, cases: Sequence[Case]) -> None:
     """Declare the dims of inputs and outputs as they were seen to be.
 
     An output's axis that always has the size of a dynamic dim gets its name; one that only
-    follows from it is ``out_`` and the name; one that never changed is declared with its size.
+    follows from it is ``out_`` and the name; one that never changed is declared with its size, unless
+    the exporter knows that values decide it.
     """
     symbols: dict[str, str] = {}  # the exporter's to the user's
     for value in model.graph.input:
@@ -34,7 +38,9 @@ def name_dims(model: onnx.ModelProto, dynamic: Dynamic, cases: Sequence[Case]) -
     for number, value in enumerate(model.graph.output):
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             sizes = [case.outputs[number].shape[axis] for case in cases]
-            if len(set(sizes)) == 1 and not _follows(sizes, cases):
+            if UNBACKED.search(dim.dim_param):  # values decide it, whatever it was here
+                dim.dim_param = f"{value.name}_dim{axis}"
+            elif len(set(sizes)) == 1 and not _follows(sizes, cases):
                 dim.Clear()
                 dim.dim_value = sizes[0]
             else:
@@ -47,13 +53,13 @@ def name_dims(model: onnx.ModelProto, dynamic: Dynamic, cases: Sequence[Case]) -
 
 
 def _follows(sizes: Sequence[int], cases: Sequence[Case]) -> list[str]:
-    """The dynamic dims that move a size when they alone are other than at first."""
-    found = []
-    for case, size in zip(cases[1:], sizes[1:], strict=True):
-        moved = [s for s, n in case.sizes.items() if n != cases[0].sizes[s]]
-        if len(moved) == 1 and size != sizes[0]:
-            found += moved
-    return list(dict.fromkeys(found))
+    """The dynamic dims that move a size where they alone are other."""
+    found = set()
+    for (one, size), (other, moved) in itertools.combinations(zip(cases, sizes, strict=True), 2):
+        apart = [symbol for symbol, n in one.sizes.items() if n != other.sizes[symbol]]
+        if len(apart) == 1 and size != moved:
+            found.update(apart)
+    return [symbol for symbol in cases[0].sizes if symbol in found]
 
 
 def _name(sizes: list[int], cases: Sequence[Case], taken: dict[str, list[int]], output: str, axis: int) -> str:

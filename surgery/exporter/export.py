@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import itertools
 import logging
 import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,8 @@ import onnx
 from surgery import engine, equivalence
 from surgery.contract import Changes
 from surgery.draft import Draft
-from surgery.equivalence.compare import Rule
+from surgery.equivalence.compare import RULES, Rule, distance, precision
+from surgery.equivalence.subject import Subject
 from surgery.errors import BadInput, Missing, Refused
 from surgery.exporter import inputs as given
 from surgery.exporter.context import EXPORTERS, InForce, patched
@@ -34,7 +37,12 @@ if TYPE_CHECKING:
 
 OPSETS = {"torchscript": 17, "dynamo": 18}  # by default
 LEAST = 18  # that the dynamo exporter writes: what is older is converted
-RTOL, SCALE = 1e-4, 1e-5  # of an element, and of an output's largest
+
+AGAIN = (
+    "the module itself gives other results when it is run again on the same inputs: "
+    "it draws at random, or keeps something from call to call"
+)
+FIXED = "TorchScript holds for constant what Python computes while it traces; the dynamo exporter may not"
 
 
 @dataclass
@@ -126,13 +134,13 @@ def export(
         registered: whether those of the registry that do not change results are in force, too.
         inputs: names of the inputs, in place of those of forward's arguments.
         outputs: names of the outputs, in place of ``output`` or ``output_0``, ``output_1``, ....
-        rtol: relative tolerance of an element; 1e-4 by default.
-        atol: absolute tolerance; by default 1e-5 of an output's largest element.
+        rtol: relative tolerance of an element; by default 1e-4, where float32 takes part.
+        atol: absolute tolerance; by default 1e-5 of an output's largest element, where float32 takes part.
         seed: of the noise in inputs of other sizes.
         verify: whether to compare at all.
         allow_unverified: whether to write a file that the runtime can't run.
         progress: is told in a few words what goes on.
-        look: is shown the file, the largest case and the names of the outputs, before it is judged.
+        look: is shown the file, the case of the inputs given and the names of the outputs, before it is judged.
 
     Returns:
         What was done; `path` is None where the model differs, and nothing is written.
@@ -148,15 +156,15 @@ def export(
     if exporter not in EXPORTERS:
         raise BadInput(f"there is no exporter {exporter!r}", cure=f"there is: {', '.join(EXPORTERS)}")
     opset = OPSETS[exporter] if opset is None else opset
-    _check_mode(module)
     dynamic = dynamic or {}
-    feeds = given.named(module, args, inputs)
+    feeds, keywords = given.named(module, args, inputs)
+    _check_mode(module)
     given.check(feeds, dynamic)
     context = patched(*rewrites, backend=backend, opset=opset, exporter=exporter, module=module, registered=registered)
     result = Exported(None, exporter=exporter, opset=opset)
     with Draft(Path(path)) as draft:
         tell("running the module")
-        truth = given.cases(module, feeds, dynamic, seed)
+        truth = given.cases(module, feeds, dynamic, seed, keywords)
         with context as result.rewriters:
             changed = any(isinstance(one.rewriter.contract, Changes) for one in result.rewriters)
             tell("exporting")
@@ -164,7 +172,7 @@ def export(
             model = _export(module, truth, dynamic, opset, exporter, names, draft.path)
             cases = truth
             if changed:
-                cases = [Case(case.sizes, case.feeds, given.run(module, case.feeds)) for case in truth]
+                cases = [replace(case, outputs=case.run(module)) for case in truth]
                 _check_shapes(truth, cases)
         name_dims(model, dynamic, cases)
         draft.path.write_bytes(model.SerializeToString())
@@ -172,10 +180,10 @@ def export(
         result.dims = _dims(model)
         result.moved = _moved(truth, cases, names) if changed else {}
         if look is not None:
-            look(draft.path, cases[-1], names)
+            look(draft.path, cases[0], names)
         if verify:
             tell("verifying")
-            result.verify = _verify(draft.path, cases, names, rtol, atol, seed)
+            result.verify = _verify(draft.path, cases, names, rtol, atol, seed, tell)
             if changed and result.verify.verdict == "equal":
                 result.verify.verdict = "changed"
             if result.verify.verdict == "different":
@@ -183,6 +191,8 @@ def export(
                 with context if changed else contextlib.nullcontext():
                     first = _locate(draft.path, module, cases, names, result.verify, rtol, atol)
                 result.verify.first_difference = first
+                if dynamic and exporter == "torchscript" and AGAIN not in result.verify.notes:
+                    result.verify.notes.append(FIXED)
         else:
             result.verify.mode = "none"
         if result.verify.ok or not verify or (allow_unverified and result.verify.verdict == "unverified"):
@@ -192,10 +202,6 @@ def export(
 
 
 def _check_mode(module: torch.nn.Module) -> None:
-    import torch
-
-    if not isinstance(module, torch.nn.Module):
-        raise BadInput(f"what is to be exported is a {type(module).__name__}, not a torch.nn.Module")
     for name, part in module.named_modules():
         if part.training:
             which = f"the part {name!r} of the module" if name else "the module"
@@ -233,7 +239,9 @@ def _export(
     }
     if exporter == "dynamo":
         free = torch.export.Dim.DYNAMIC
-        shapes = tuple(dict.fromkeys(dynamic.get(name, {}), free) for name in case.feeds)
+        shapes: tuple[Any, ...] = tuple(dict.fromkeys(dynamic.get(name, {}), free) for name in case.feeds)
+        if (beyond := _beyond(module)) is not None and not case.keywords:  # what *args takes is one argument
+            shapes = (*shapes[:beyond], shapes[beyond:])
         settings |= {"dynamo": True, "dynamic_shapes": shapes, "external_data": False, "verbose": False}
     else:
         axes = {name: dict(a) for name, a in dynamic.items()}
@@ -242,8 +250,13 @@ def _export(
         free_axes = {name: {i: f"{name}_{i}" for i in range(rank)} for name, rank in ranks.items()} if dynamic else {}
         settings |= {"dynamo": False, "dynamic_axes": {**free_axes, **axes}}
     try:
-        with _quiet(), _recurrent(), torch.no_grad():
-            torch.onnx.export(module, tuple(case.feeds.values()), str(path), **settings)
+        args, kwargs = case.arguments()
+        with _quiet(), _recurrent(), _spelt_out(), given.kept(module), torch.no_grad():
+            if exporter == "dynamo" or not kwargs:
+                torch.onnx.export(module, args, str(path), kwargs=kwargs, **settings)
+            else:
+                with _by_place(module, len(args), list(kwargs)):
+                    torch.onnx.export(module, (*args, *kwargs.values()), str(path), **settings)
     except ModuleNotFoundError as error:
         raise Missing(f"the exporter needs {error.name}", cure="pip install 'onnx-surgery[torch]'") from error
     except (Refused, BadInput, Missing):
@@ -298,6 +311,43 @@ def _recurrent() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _spelt_out() -> Iterator[None]:
+    """Have Transformers computed by operators that can be exported.
+
+    Where no gradients are asked for torch has kernels of its own for attention and for whole layers.
+    """
+    import torch
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextlib.contextmanager
+def _by_place(module: torch.nn.Module, number: int, names: Sequence[str]) -> Iterator[None]:
+    """Have forward take all arguments by place, those after `number` being `names`; TorchScript traces no others."""
+    forward, own = module.forward, vars(module).get("forward")
+    # Of a module the attribute, not the method of its class: others of that class stay as they are.
+    module.forward = lambda *args: forward(*args[:number], **dict(zip(names, args[number:], strict=True)))
+    try:
+        yield
+    finally:
+        del module.forward
+        if own is not None:
+            module.forward = own
+
+
+def _beyond(module: torch.nn.Module) -> int | None:
+    """How many parameters forward has before its ``*args``; None if it has no such."""
+    kinds = [p.kind for p in inspect.signature(module.forward).parameters.values()]
+    varied = inspect.Parameter.VAR_POSITIONAL
+    return kinds.index(varied) if varied in kinds else None
+
+
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """The exporters warn of every constant that they hold, and print their progress, or their graph when they fail."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
@@ -308,13 +358,15 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(logging.CRITICAL)
         if sys.__stdout__ is not None:
             sys.__stdout__.flush()
-        kept = os.dup(1)
-        os.dup2(nowhere.fileno(), 1)  # the graph is printed by C++
+        held = [os.dup(1), os.dup(2)]
+        for number in (1, 2):
+            os.dup2(nowhere.fileno(), number)  # the graph is printed by C++, and warnings are
         try:
             yield
         finally:
-            os.dup2(kept, 1)
-            os.close(kept)
+            for number, there in enumerate(held, 1):
+                os.dup2(there, number)
+                os.close(there)
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
 
@@ -328,24 +380,36 @@ def _cause(error: BaseException) -> str:
 
 
 def _verify(
-    path: Path, cases: Sequence[Case], names: Sequence[str], rtol: float | None, atol: float | None, seed: int
+    path: Path,
+    cases: Sequence[Case],
+    names: Sequence[str],
+    rtol: float | None,
+    atol: float | None,
+    seed: int,
+    tell: Callable[[str], None],
 ) -> Verification:
     """Hold the file against what the module gave."""
     arrays: dict[str, np.ndarray] = {}
+    subject = Subject.read(path)
+    taken = {port.name for port in subject.inputs}
     for i, case in enumerate(cases):
-        arrays |= {f"{name}.{i}": value.cpu().numpy() for name, value in case.feeds.items()}
+        arrays |= {f"{name}.{i}": value for name, value in case.arrays().items() if name in taken}
         arrays |= {f"{name}.{i}": value for name, value in zip(names, case.outputs, strict=True)}
     stored = path.with_name("reference.npz")  # in the draft's folder, which is removed
     np.savez(stored, **arrays)  # type: ignore[arg-type]
-    rule = _rule(cases, rtol, atol)
-    found = equivalence.verify_reference(path, stored, rtol=rule.rtol, atol=rule.atol, seed=seed)
+    rule = _rule(subject, cases, rtol, atol)
+    found = equivalence.verify_reference(path, stored, rtol=rule.rtol, atol=rule.atol, seed=seed, on_progress=tell)
     for probe in found.probes:
         probe.kind = "the module's own"
     found.notes = [n.replace("the reference", "the module") for n in found.notes if "agrees with the ref" not in n]
+    if idle := [name for name in cases[0].feeds if name not in taken]:
+        found.notes.append(f"nothing depends on {', '.join(map(repr, idle))}, which the exporter has left out")
+    if not any(all(a.sizes[s] != b.sizes[s] for s in a.sizes) for a, b in itertools.combinations(cases, 2)):
+        found.notes.append("the module rejects other sizes of all dynamic dims at once: each was compared alone")
     return found
 
 
-def _rule(cases: Sequence[Case], rtol: float | None, atol: float | None) -> Rule:
+def _rule(subject: Subject, cases: Sequence[Case], rtol: float | None, atol: float | None) -> Rule:
     """The tolerance: the user's, or one that suits the output with the smallest values."""
     if rtol is not None or atol is not None:
         return Rule(rtol or 0.0, 0.0, atol or 0.0)
@@ -354,7 +418,8 @@ def _rule(cases: Sequence[Case], rtol: float | None, atol: float | None) -> Rule
         for column in zip(*(case.outputs for case in cases), strict=True)
         if column[0].dtype.kind == "f"
     ]
-    return Rule(RTOL, 0.0, SCALE * min(peaks, default=0.0))
+    usual = RULES[precision(subject)]
+    return Rule(usual.rtol, 0.0, usual.scale * min(peaks, default=0.0))
 
 
 def _locate(
@@ -366,24 +431,29 @@ def _locate(
     rtol: float | None,
     atol: float | None,
 ) -> Any:
-    """Where the difference begins, on the first case that shows it."""
-    from surgery.equivalence.compare import distance
+    """Where the difference begins, on the smallest case that shows it."""
     from surgery.equivalence.session import Failed, Session
-    from surgery.equivalence.subject import Subject
 
-    rule = _rule(cases, rtol, atol)
     subject = Subject.read(path)
+    rule = _rule(subject, cases, rtol, atol)
     via = {port.name: port.via for port in subject.outputs}
-    for case in cases:
+    taken = {port.name for port in subject.inputs}
+    session = None
+    for case in sorted(cases, key=lambda case: sum(value.numel() for value in case.feeds.values())):
         try:
-            values = Session(subject).run({name: value.numpy() for name, value in case.feeds.items()})
+            session = session or Session(subject)
+            values = session.run({n: a for n, a in case.arrays().items() if n in taken})
         except Failed:
             break  # the notes have the node
         gaps = [distance(a, values[via[name]], rule) for name, a in zip(names, case.outputs, strict=True)]
         if not all(gap.ok for gap in gaps):
             sizes = ", ".join(f"{name} {size}" for name, size in case.sizes.items())
-            result.notes.append(f"the first inputs on which they differ are those at {sizes or 'the size traced'}")
-            return first_difference(path, module, case.feeds, rule)
+            result.notes.append(f"the smallest inputs on which they differ are those at {sizes or 'the size traced'}")
+            again = case.run(module)
+            if not all(distance(a, b, rule).ok for a, b in zip(case.outputs, again, strict=True)):
+                result.notes.append(AGAIN)
+                return None
+            return first_difference(path, module, case, rule)
     return None
 
 

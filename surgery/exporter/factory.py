@@ -39,7 +39,7 @@ def call(source: str) -> tuple[Any, Any, dict[str, dict[int, str]]]:
         raise
     except ModuleNotFoundError as error:
         raise Missing(f"{source} needs {error.name!r}", cure=_install(error)) from error
-    except Exception as error:  # it is the user's code
+    except (Exception, SystemExit) as error:  # it is the user's code
         raise BadInput(f"the factory fails: {type(error).__name__}: {error}", where=source) from error
     if not isinstance(made, tuple) or len(made) not in (2, 3):
         raise BadInput(
@@ -70,7 +70,7 @@ def _import(name: str, source: str) -> Any:
         raise Missing(f"{name} needs {error.name!r}", where=source, cure=_install(error)) from error
     except SurgeryError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(f"{name} can't be imported: {type(error).__name__}: {error}", where=source) from error
 
 

@@ -12,7 +12,7 @@ import onnx
 from surgery.equivalence.compare import Rule, distance
 from surgery.equivalence.session import Failed, Session
 from surgery.equivalence.subject import Subject
-from surgery.exporter.inputs import flat
+from surgery.exporter.inputs import Case, array, flat, kept
 from surgery.report import Difference
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 LIMIT = 1 << 30  # bytes of results that are held
 
 
-def first_difference(
-    path: Path, module: torch.nn.Module, feeds: Mapping[str, torch.Tensor], rule: Rule
-) -> Difference | None:
+def first_difference(path: Path, module: torch.nn.Module, case: Case, rule: Rule) -> Difference | None:
     """The first module, in the order in which they end, whose result no tensor of the model has.
 
     An exporter folds a BatchNormalization into the Conv before it, whose own result is then gone
@@ -33,19 +31,19 @@ def first_difference(
     Args:
         path: of the exported model.
         module: what it was exported from.
-        feeds: inputs on which the two differ.
+        case: inputs on which the two differ.
         rule: what counts as different.
     """
     subject = Subject.read(path)
     nodes = {name: node for node in subject.proto.graph.node for name in node.output if name}
-    values = _fetch(subject, {name: value.numpy() for name, value in feeds.items()}, list(nodes))
+    values = _fetch(subject, case.arrays(), list(nodes))
     by_shape: dict[tuple[int, ...], list[str]] = {}
     for name, value in values.items():
         if isinstance(value, np.ndarray):
             by_shape.setdefault(value.shape, []).append(name)
 
     missing: list[tuple[str, float, str]] = []
-    for name, truth in _results(module, feeds):
+    for name, truth in _results(module, case):
         gaps = {other: distance(truth, values[other], rule) for other in by_shape.get(truth.shape, ())}
         if any(gap.ok for gap in gaps.values()):
             missing = []
@@ -63,7 +61,7 @@ def first_difference(
     return Difference(name or kind, name, gap, before=f"module {name} ({kind})", after=after)
 
 
-def _results(module: torch.nn.Module, feeds: Mapping[str, torch.Tensor]) -> list[tuple[str, np.ndarray]]:
+def _results(module: torch.nn.Module, case: Case) -> list[tuple[str, np.ndarray]]:
     """What each sub-module gives, in the order in which they end; of several tensors the first."""
     import torch
 
@@ -75,15 +73,16 @@ def _results(module: torch.nn.Module, feeds: Mapping[str, torch.Tensor]) -> list
             nonlocal held
             tensors = [t for t in flat(output) if isinstance(t, torch.Tensor)]
             if tensors and tensors[0].is_floating_point() and held < LIMIT:
-                found.append((name, tensors[0].detach().cpu().numpy().copy()))
+                found.append((name, array(tensors[0]).copy()))
                 held += found[-1][1].nbytes
 
         return hook
 
     hooks = [part.register_forward_hook(keep(name)) for name, part in module.named_modules()]
     try:
-        with torch.no_grad():
-            module(*feeds.values())
+        args, kwargs = case.arguments()
+        with torch.no_grad(), kept(module):
+            module(*args, **kwargs)
     finally:
         for hook in hooks:
             hook.remove()
@@ -105,7 +104,8 @@ def _of_scope(subject: Subject, name: str) -> onnx.NodeProto | None:
 
 
 def _fetch(subject: Subject, feeds: Mapping[str, np.ndarray], names: list[str]) -> dict[str, Any]:
+    taken = {port.name for port in subject.inputs}
     try:
-        return Session(subject, names).run(feeds)
+        return Session(subject, names).run({name: value for name, value in feeds.items() if name in taken})
     except Failed:
         return {}

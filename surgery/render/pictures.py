@@ -87,8 +87,7 @@ def picture_export(target: Path, model: Path, case: Any, names: Sequence[str]) -
         case: of `surgery.exporter.inputs`, with inputs and the module's results.
         names: of the outputs.
     """
-    feeds = {name: value.cpu().numpy() for name, value in case.feeds.items()}
-    found = _run(model, feeds)
+    found = _run(model, case.arrays())
     picture(target, _pairs(dict(zip(names, case.outputs, strict=True)), found), ("torch", "onnx"))
 
 
@@ -128,7 +127,8 @@ def _run(model: Path, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     subject = Subject.read(model)
     try:
-        values = Session(subject).run(feeds)
+        taken = {port.name for port in subject.inputs}
+        values = Session(subject).run({name: value for name, value in feeds.items() if name in taken})
     except Failed as error:
         raise Missing(f"the runtime can't run it, so there is nothing to picture: {error}", where=str(model)) from error
     return {port.name: values[port.via] for port in subject.outputs if isinstance(values.get(port.via), np.ndarray)}
