@@ -13,11 +13,15 @@ A condition is an expression: ``mode == 'cubic' and rank(0) == 4``. In it
   ``leads(i)`` whether it is a Concat whose beginning is settled, ``packed(i)`` whether it is one of parts
   with several elements;
   ``maker(i)`` is the operator that gives it;
-- ``out_rank(i)``, ``out_shape(i)``, ``out_dtype(i)`` are of output `i`; ``used(i)`` tells whether
-  anything takes it, ``readers(i)`` the operators that do, ``is_output(i)`` whether it is the model's;
+- ``out_rank(i)``, ``out_shape(i)``, ``out_dtype(i)`` are of output `i`; ``named(i)`` tells whether it has a name,
+  ``used(i)`` whether anything takes it, ``readers(i)`` the operators that do, ``is_output(i)`` whether it is the
+  model's;
 - ``ins``, ``outs`` count inputs and outputs; ``opset`` is the model's, ``since`` the version of the
   operator; ``domain``, ``local_function``, ``branches_differ`` (of If: in rank), ``flattens(axis)``
-  (a dim behind `axis` is not 1), ``window_in_pad`` (of a pool: the last one), ``ragged`` (of a pool that rounds up:
+  (a dim behind `axis` is not 1), ``window_in_pad`` (of a pool: the last one, at some size where dims are free),
+  ``floors_apart`` (of Resize by sizes: a quotient and the product by its inverse fall on two sides of a whole number),
+  ``parts_padded`` (of Pad: from the first axis that is padded on, neighbours that
+  are not count as one), ``ragged`` (of a pool that rounds up:
   its last window may reach over the end), ``beyond(v)`` (a stored
   float has an element larger than `v`; with ``beyond(v, 'int')`` an integer), ``overflows(v)`` (such a
   float is not only compared with, or a bound that no smaller number reaches);
@@ -34,6 +38,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+import numpy as np
 import onnx
 
 from surgery.sound import inner
@@ -216,6 +221,10 @@ class Place:
         """The element type of output `i`."""
         return self.scope.types.get(self._output(i), (None, None))[0]
 
+    def named(self, i: int) -> bool:
+        """Whether output `i` has a name."""
+        return self._output(i) != ""
+
     def used(self, i: int) -> bool:
         """Whether anything takes output `i`."""
         return bool(self._output(i)) and (bool(self.readers(i)) or self.is_output(i))
@@ -266,7 +275,7 @@ class Place:
 
     @property
     def window_in_pad(self) -> bool:
-        """Whether a pool that rounds up starts its last window behind the data."""
+        """Whether a pool that rounds up starts its last window behind the data; where a dim is free, at some size."""
         shape, kernel = self.shape(0), self.attr("kernel_shape")
         if not self.attr("ceil_mode") or shape is None or kernel is None:
             return False
@@ -275,11 +284,36 @@ class Place:
         spread = self.attr("dilations") or [1] * n
         for i, size in enumerate(shape[2:]):
             if not isinstance(size, int):
+                if (kernel[i] - 1) * spread[i] + 1 - pads[i + n] < strides[i]:
+                    return True
                 continue
             last = -((size + pads[i] + pads[i + n] - (kernel[i] - 1) * spread[i] - 1) // -strides[i]) * strides[i]
             if last >= size + pads[i]:
                 return True
         return False
+
+    @property
+    def floors_apart(self) -> bool:
+        """Whether the floors of place / (out / in) and place * (in / out) differ in float32, in a Resize by sizes."""
+        shape, made = self.shape(0), self.out_shape(0)
+        if shape is None or made is None or not self.has(3):
+            return False
+        half = np.float32(0.5 if "half_pixel" in str(self.attr("coordinate_transformation_mode")) else 0)
+        for size, after in zip(shape[2:], made[2:], strict=True):
+            if isinstance(size, int) and isinstance(after, int) and size and after:
+                place, a, b = np.arange(after, dtype=np.float32) + half, np.float32(size), np.float32(after)
+                if (np.floor(place / (b / a) - half) != np.floor(place * (a / b) - half)).any():
+                    return True
+        return False
+
+    @property
+    def parts_padded(self) -> int | None:
+        """Into how many parts dims fall for Pad, from the first that is padded on: neighbours that are not are one."""
+        pads, rank = self.attr("pads") or self.const(1), self.rank(0)
+        if pads is None or rank is None or len(pads) != 2 * rank:
+            return None
+        padded = [bool(pads[axis] or pads[axis + rank]) for axis in range(rank)]
+        return sum(any(padded[: axis + 1]) and (here or padded[axis - 1]) for axis, here in enumerate(padded))
 
     def beyond(self, value: float, kind: str = "float") -> bool:
         """Whether a stored input of that kind of type has an element larger than `value`."""
@@ -333,9 +367,9 @@ _WORDS = (
         "signed",
         "maker",
     ),
-    *("out_rank", "out_shape", "out_dtype", "used", "readers", "is_output", "flattens", "beyond", "overflows"),
+    *("out_rank", "out_shape", "out_dtype", "named", "used", "readers", "is_output", "flattens", "beyond", "overflows"),
 )
-_ASKED = ("branches_differ", "ragged", "window_in_pad")
+_ASKED = ("branches_differ", "floors_apart", "parts_padded", "ragged", "window_in_pad")
 
 
 def places(model: onnx.ModelProto) -> Iterator[Place]:
