@@ -66,7 +66,7 @@ RULES = (
     Rule(
         "K2.axes",
         "Resize",
-        "given('axes')",
+        "given('axes') and not (rank(0) == 4 and axes == [2, 3] and has(3))",
         happens="wrong",
         why="axes are ignored: scales or sizes are taken for those of the first dims",
         cure="resize-repeat resize-matmul:all=true",
@@ -75,7 +75,10 @@ RULES = (
     Rule(
         "K2.dims",
         "Resize",
-        "rank(0) == 4 and any(a != b for a, b in zip(shape(0)[: 1 if mode == 'nearest' else 2], out_shape()))",
+        (
+            "rank(0) == 4 and not given('axes') and any((not free(0, k) and const(3)[k] != shape(0)[k]) "
+            "if is_const(3) else const(2)[k] != 1 for k in range(1 if mode == 'nearest' else 2))"
+        ),
         happens="refused",
         why="the batch is not resized, and channels by nearest alone",
         cure="resize-matmul",
@@ -511,11 +514,11 @@ RULES = (
         "K20.start",
         "Slice",
         (
-            "any(start < -shape(0)[axis] for start, axis in zip(starts or const(1), axes or const(3) or "
-            "range(len(const(1)))))"
+            "any(start < -shape(0)[axis] and start % shape(0)[axis] for start, axis in "
+            "zip(starts or const(1), axes or const(3) or range(len(const(1)))))"
         ),
         happens="wrong",
-        why="a start before the first element leaves out what follows",
+        why="a start before the first element is taken modulo the length",
         cure="",
         source=MEASURED,
     ),
@@ -588,9 +591,9 @@ RULES = (
     Rule(
         "K24.form",
         "Einsum",
-        "'->' not in equation or ins > 2 or out_rank() == 0",
+        "'->' not in equation or ins > 2 or ins > 1 and out_rank() == 0",
         happens="refused",
-        why="no result in the equation, more than two operands, or a scalar",
+        why="no result in the equation, more than two operands, or a scalar of two",
         cure="einsum-matmul",
         source=MEASURED,
     ),
@@ -642,9 +645,9 @@ RULES = (
     Rule(
         "K26",
         "ConvTranspose",
-        "rank(0) == 5 and (group != 1 or any(d != 1 for d in dilations or ()))",
+        "rank(0) == 5 and (group != 1 or has(2) or any(d != 1 for d in dilations or ()))",
         happens="wrong",
-        why="over 5 dims groups and dilations are ignored, or read beyond memory",
+        why="over 5 dims groups, dilations and the bias are ignored, or read beyond memory",
         cure="",
         source=MEASURED,
     ),
@@ -687,7 +690,7 @@ RULES = (
     Rule(
         "K29.first",
         "GRU RNN",
-        "not named(0)",
+        "not named(0) and is_output(1)",
         happens="wrong",
         why="the last state alone, without a name for all of them, is taken for these",
         cure="rnn-forms",
@@ -834,7 +837,7 @@ RULES = (
     Rule(
         "K43",
         "PRelu",
-        "is_const(1) and rank(0) > 2 and rank(1) == 1 and size(1) != 1",
+        "is_const(1) and rank(0) > 2 and size(1) != 1 and shape(1)[-1] == size(1)",
         happens="wrong",
         why="stored slopes along the last dim are taken for those of channels",
         cure="activation-forms",
@@ -843,7 +846,7 @@ RULES = (
     Rule(
         "K44",
         "Conv ConvTranspose",
-        "has(2) and not settled(2)",
+        "has(2) and not settled(2) and settled(1)",
         happens="refused",
         why="a bias that is computed is not converted",
         cure="",
@@ -907,18 +910,19 @@ RULES = (
         "K37.form",
         "DequantizeLinear",
         (
-            "maker(0) != 'QuantizeLinear' and (not is_const(0) or dtype(0) == 'int32' or size(1) != 1 and not "
-            "(readers() == {'Conv'} and axis == 0))"
+            "maker(0) not in ('QuantizeLinear', 'DynamicQuantizeLinear') and not (is_const(0) and dtype(0) != 'int32' "
+            "and (size(1) == 1 and 'Conv' not in readers() or readers() == {'Conv'} and axis == 0 and size(1) != 1 or "
+            "readers() == {'MatMul'} and axis == 1))"
         ),
         happens="wrong",
-        why="only int8 weights are turned into floats: of one scale, or of a convolution with one for each result",
+        why="only weights are turned into floats: of one scale, or of a convolution with one for each of its results",
         cure="qdq-arithmetic",
         source=MEASURED,
     ),
     Rule(
         "K37.dynamic",
         "DynamicQuantizeLinear",
-        "",
+        "not (rank(0) in (2, 3) and readers() == {'DequantizeLinear'})",
         happens="wrong",
         why="it gives other numbers and shapes",
         cure="",
@@ -931,6 +935,56 @@ RULES = (
         happens="refused",
         why="functions of the model are not converted",
         cure="inline-functions",
+        source=MEASURED,
+    ),
+    Rule(
+        "K47",
+        "Dropout",
+        "maker(0) == '' and is_output()",
+        happens="refused",
+        why="a model's input is not handed to its output",
+        cure="dropout-identity",
+        source=MEASURED,
+    ),
+    Rule(
+        "K48",
+        "Add",
+        (
+            "any(is_const(1 - i) and size(1 - i) > 1 and (maker(i) in ('MatMul', 'Gemm') and size(1 - i) == "
+            "out_shape()[-1] and shape(1 - i)[-1] != size(1 - i) or maker(i) in ('Conv', 'ConvTranspose') and "
+            "size(1 - i) == out_shape()[1] and (rank(1 - i) < rank(i) - 1 or shape(1 - i)[1 - rank(i)] != "
+            "size(1 - i))) for i in (0, 1))"
+        ),
+        happens="wrong",
+        why="a stored tensor of as many elements as a product has channels is taken for its bias, whatever its shape",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "K49",
+        "Add Sub Mul Div Max",
+        "is_output() and 'Relu' in readers()",
+        happens="refused",
+        why="what a Relu takes, too, is lost as an output; of a body that ends the runtime",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "K50",
+        "RoiAlign",
+        "mode == 'max'",
+        happens="wrong",
+        why="max is over other samples than in ONNX Runtime",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "K40.output",
+        "output",
+        "0 in shape",
+        happens="refused",
+        why="a tensor without elements is not given",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -956,6 +1010,8 @@ TARGET = Target(
     notes=(
         "MNNConvert is the C++ tool. The wheel's mnnconvert installs a package and reports to a server: never run it.",
         "--keepInputFormat is not written: with it NCHW inputs gave wrong results.",
+        "Softmax over another axis than the last, of 2 to 4 elements, does not take the largest off first: beyond +-87 "
+        "it is wrong. No rule can see what comes in.",
     ),
     packages=("MNN",),
     install="pip install 'onnx-surgery[mnn]'",

@@ -18,11 +18,11 @@ A condition is an expression: ``mode == 'cubic' and rank(0) == 4``. In it
   model's;
 - ``ins``, ``outs`` count inputs and outputs; ``opset`` is the model's, ``since`` the version of the
   operator; ``domain``, ``local_function``, ``branches_differ`` (of If: in rank), ``flattens(axis)``
-  (a dim behind `axis` is not 1), ``window_in_pad`` (of a pool: the last one, at some size where dims are free),
-  ``floors_apart`` (of Resize by sizes: a quotient and the product by its inverse fall on two sides of a whole number),
-  ``parts_padded`` (of Pad: from the first axis that is padded on, neighbours that
-  are not count as one), ``ragged`` (of a pool that rounds up:
-  its last window may reach over the end), ``beyond(v)`` (a stored
+  (a dim behind `axis` is not 1), ``window_in_pad`` (of a pool that rounds up: the last one; where dims are free, at
+  some size), ``window_over`` (its last one that is kept reaches over the end), ``ragged`` (that, or is left out),
+  ``floors_apart`` (of Resize by sizes: a quotient, and the product by its inverse, fall on two sides of a whole
+  number), ``parts_padded`` (of Pad: how many parts of the shape, from the first dim that is padded on, where
+  neighbours that are not count as one), ``beyond(v)`` (a stored
   float has an element larger than `v`; with ``beyond(v, 'int')`` an integer), ``overflows(v)`` (such a
   float is not only compared with, or a bound that no smaller number reaches);
 - the options of the target by their names: ``soc``, ``precision``.
@@ -301,9 +301,29 @@ class Place:
         half = np.float32(0.5 if "half_pixel" in str(self.attr("coordinate_transformation_mode")) else 0)
         for size, after in zip(shape[2:], made[2:], strict=True):
             if isinstance(size, int) and isinstance(after, int) and size and after:
-                place, a, b = np.arange(after, dtype=np.float32) + half, np.float32(size), np.float32(after)
-                if (np.floor(place / (b / a) - half) != np.floor(place * (a / b) - half)).any():
+                place, a, b = np.arange(after, dtype=np.float32), np.float32(size), np.float32(after)
+                quotient, product = (place + half) / (b / a) - half, place * (a / b) + (half * (a / b) - half)
+                if (np.floor(quotient) != np.floor(product)).any():
                     return True
+        return False
+
+    @property
+    def window_over(self) -> bool:
+        """Whether a pool that rounds up keeps a window that reaches over the end; where a dim is free, at some size."""
+        shape, kernel = self.shape(0), self.attr("kernel_shape")
+        if not self.attr("ceil_mode") or shape is None or kernel is None:
+            return False
+        n = len(kernel)
+        pads, strides = self.attr("pads") or [0] * 2 * n, self.attr("strides") or [1] * n
+        spread = self.attr("dilations") or [1] * n
+        for i, size in enumerate(shape[2:]):
+            reach = (kernel[i] - 1) * spread[i] + 1
+            if isinstance(size, int):
+                over = [(reach - size - pads[i] - pads[i + n]) % strides[i]]
+            else:
+                over = list(range(strides[i]))
+            if any(0 < o < reach - pads[i + n] for o in over):
+                return True
         return False
 
     @property
@@ -369,7 +389,7 @@ _WORDS = (
     ),
     *("out_rank", "out_shape", "out_dtype", "named", "used", "readers", "is_output", "flattens", "beyond", "overflows"),
 )
-_ASKED = ("branches_differ", "floors_apart", "parts_padded", "ragged", "window_in_pad")
+_ASKED = ("branches_differ", "floors_apart", "parts_padded", "ragged", "window_in_pad", "window_over")
 
 
 def places(model: onnx.ModelProto) -> Iterator[Place]:
