@@ -28,6 +28,29 @@ GONE = {  # operators that a pass takes away wherever it is done
 }
 
 CURED = [
+    ("comparison-forms", 13, "g (float[n,1] a, float[1,5] b) => (bool[n,5] y) { y=Less(a,b) }"),
+    ("comparison-forms", 13, "g (float[n,1] a, float[1,5] b) => (bool[n,5] y) { y=Greater(a,b) }"),
+    ("comparison-forms", 13, "g (float[n,5] a) => (bool[n,5] y) <float[5] b={-1,0,1,-2,2}> { y=LessOrEqual(a,b) }"),
+    ("comparison-forms", 13, "g (float[n,5] a, float[n,5] b) => (bool[n,5] y) { y=GreaterOrEqual(a,b) }"),
+    ("cast-bool", 13, "g (int64[n,5] x) => (bool[n,5] y) { y=Cast<to=9>(x) }"),
+    ("matmul-forms", 13, "g (float[n,4,3] a) => (float[n,4] y) <float[3] w={1,2,3}> { y=MatMul(a,w) }"),
+    (
+        "norm-forms",
+        17,
+        "g (float[2,3] x) => (float[2,3] y) <float[2,3] s={1,2,3,4,5,6}> { y=LayerNormalization<axis=0>(x,s) }",
+    ),
+    (
+        "norm-forms",
+        17,
+        "g (float[n,3] x) => (float[n,3] y) <float[1] s={2}, float[3] b={1,2,3}> { y=LayerNormalization(x,s,b) }",
+    ),
+    (
+        "slice-matmul:form=gather",
+        13,
+        "g (float[n,3,4,5] x) => (float[n,3,4,5] y) "
+        "<int64[1] s={-1}, int64[1] e={-9}, int64[1] a={1}> { y=Slice(x,s,e,a,s) }",
+    ),
+    ("explicit-attributes", 13, "g (float[n,5] x) => (float[n,5] y) { s=Shape(x) c=ConstantOfShape(s) y=Add(x,c) }"),
     (
         "onehot-gather",
         17,
@@ -814,12 +837,14 @@ CURED = [
 ]
 
 LEFT = [
+    ("comparison-forms", 13, "g (float[n,5] a) => (bool[n,5] y) <float b={2}> { y=Less(a,b) }", "not negative"),
+    ("comparison-forms", 13, "g (int64[n,5] a) => (bool[n,5] y) <int64 b={2}> { y=Less(a,b) }", "is of type"),
     ("dft-matmul", 17, "g (float[n,m,1] x) => (float[n,m,2] y) { y=DFT<axis=1>(x) }", "its length is"),
     ("rounding-forms", 13, "g (int64[n] x) => (int64[n] y) <int64 m={3}> { y=Mod(x,m) }", "of type int64"),
     ("rounding-forms:only=Mod", 13, "g (float[n] x) => (float[n] y) { y=Round(x) }", "not asked for"),
     ("tile-concat", 13, "g (float[n] x, int64[1] r) => (float[m] y) { y=Tile(x,r) }", "not constant"),
     ("matmul-forms", 13, "g (float[n,4] a, float[4,5] w) => (float[n,5] y) { y=Gemm(a,w) }", "its form is plain"),
-    ("matmul-forms", 13, "g (float[n,4] a, float[4,5] w) => (float[n,5] y) { y=MatMul(a,w) }", "two vectors"),
+    ("matmul-forms", 13, "g (float[n,4] a, float[4,5] w) => (float[n,5] y) { y=MatMul(a,w) }", "product by a vector"),
     ("pow-mul", 13, "g (float[n] x) => (float[n] y) <float p={0.5}> { y=Pow(x,p) }", "its exponent is 0.5"),
     ("reduce-forms:mean=true", 13, "g (float[n,4] x) => (float[1,4] y) <int64[1] a={0}> { y=ReduceSum(x,a) }", "free"),
     ("reduce-forms", 13, "g (float[n,4] x) => (float[1,4] y) <int64[1] a={0}> { y=ReduceSum(x,a) }", "common one"),
@@ -847,7 +872,7 @@ LEFT = [
         "g (float[n,5] x) => (float[n,5] y) <float m={0}> { y=Clip(x,m) }",
         "its bounds are constant",
     ),
-    ("cast-bool", 13, "g (int64[n] x) => (bool[n] y) { y=Cast<to=9>(x) }", "no Cast of floats to booleans"),
+    ("cast-bool", 13, "g (bool[n] x) => (bool[n] y) { y=Cast<to=9>(x) }", "no Cast of numbers to booleans"),
     (
         "conv-transpose-pads",
         13,

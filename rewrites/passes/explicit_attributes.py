@@ -3,12 +3,13 @@
     x ── MaxPool(kernel_shape) ── y    =>    x ── MaxPool(kernel_shape, strides, pads, dilations) ── y
 
 Strides, pads, dilations and kernels of convolutions and pools, the mode of Pad and Resize, perm of Transpose, the axis
-of Gather and LogSoftmax, the axes of Slice; ``auto_pad`` becomes pads where lengths are known. ``only=Pad;MaxPool``
-names the operators; all by default.
+of Gather and LogSoftmax, the axes of Slice, the value of ConstantOfShape; ``auto_pad`` becomes pads where lengths are
+known. ``only=Pad;MaxPool`` names the operators; all by default.
 
 Why: MNN 3.6.1 divides by zero where the strides of a pool are not written, refuses a convolution over 5 dims whose
-kernel is not, and takes other defaults for mode and axis; ncnn refuses a Pad without mode, a Transpose without perm
-and a Gather without axis, and dies of a Slice without axes; ATC does not know ``auto_pad`` for some operators.
+kernel is not, takes other defaults for mode and axis, and fills with what lies in memory where no value is told; ncnn
+refuses a Pad without mode, a Transpose without perm and a Gather without axis, and dies of a Slice without axes; ATC
+does not know ``auto_pad`` for some operators.
 Numbers: what is written is what the schema says (ONNX operator specification).
 Refuses: nothing. A place is left whose rank is unknown, or whose lengths are free where ``auto_pad`` needs them.
 """
@@ -23,7 +24,7 @@ DILATED_SINCE = {"MaxPool": 10, "AveragePool": 19, "LpPool": 18}
 
 
 class ExplicitAttributes(Pass):
-    operator = (*WINDOWS, *WRITTEN, "Slice", "Transpose")
+    operator = (*WINDOWS, *WRITTEN, "ConstantOfShape", "Slice", "Transpose")
     contract = Exact()
     only: list[str] = []  # operators to take; none named takes all
 
@@ -36,6 +37,10 @@ class ExplicitAttributes(Pass):
         if node.op_type in WRITTEN:
             name = WRITTEN[node.op_type]
             wanted = {name: node.attr(name)}
+        elif node.op_type == "ConstantOfShape":
+            if "value" in written:
+                return op.skip("all is written")
+            return op.ConstantOfShape(node.inputs[0], value=np.zeros(1, np.float32))
         elif node.op_type == "Transpose":
             if node.inputs[0].shape is None:
                 return op.skip("the rank is unknown")

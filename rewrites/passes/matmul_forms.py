@@ -2,11 +2,13 @@
 
     a, b, c ── Gemm(alpha, beta, transA, transB) ── y    =>    Transpose, MatMul, Mul, Add
     a [n], b [n] ── MatMul ── y []                       =>    a, b ── Mul ── ReduceSum ── y
+    a [.., m, n], b [n] (stored) ── MatMul ── y [.., m]  =>    a, b [n, 1] ── MatMul ── Squeeze ── y
 
 A Gemm is taken whose beta is not 1, whose C is no row, or that transposes A before a stored B; with ``bare=true`` also
 one without C.
 
-Why: MNN 3.6.1 ignores transA, adds a column as a row, and its runtime dies of a product of two vectors;
+Why: MNN 3.6.1 ignores transA, adds a column as a row, and its runtime dies of a product of two vectors, and
+refuses one of more than two axes by a stored vector;
 ncnn is wrong about a Gemm without C of what was an image of one pixel, a classifier's head.
 Numbers: the same products; a constant C is multiplied by beta beforehand.
 Refuses: nothing. A plain product is left, and a place where a rank is unknown.
@@ -28,8 +30,10 @@ class MatmulForms(Pass):
         if a.dtype is None or a.dtype.kind != "f":
             return op.skip(f"{a.name!r} is of type {a.dtype or 'unknown'}")
         if node.op_type == "MatMul":
+            if b.constant is not None and len(b.shape) == 1 and len(a.shape) > 2:
+                return op.Squeeze(op.MatMul(a, b.constant[:, None]), [-1])
             if len(a.shape) != 1 or len(b.shape) != 1:
-                return op.skip("it is no product of two vectors")
+                return op.skip("it is no product by a vector")
             return op.ReduceSum(op.Mul(a, b), [0], keepdims=0)
         c = node.inputs[2] if len(node.inputs) > 2 else None
         alpha, beta = node.attr("alpha"), node.attr("beta")

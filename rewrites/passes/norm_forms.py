@@ -2,6 +2,7 @@
 
     LayerNormalization over several axes    =>    Reshape, LayerNormalization over the last, Reshape
     LayerNormalization without a bias       =>    with a bias of zeros
+    LayerNormalization with a scale of 1    =>    with one for every element that it works over
     GroupNormalization                      =>    Reshape, InstanceNormalization, Reshape, Mul, Add
     InstanceNormalization of 3 axes         =>    Unsqueeze, InstanceNormalization, Squeeze
     LpNormalization                         =>    x / (sum |x|^p)^1/p, and 0 where that is 0
@@ -11,7 +12,7 @@
 ``only=LayerNormalization;LpNormalization`` names those to take; all by default.
 
 Why: ncnn is wrong about or refuses each of these but RMSNormalization; MNN 3.6.1 refuses GroupNormalization-21
-and RMSNormalization-23; older opsets, and so ATC, lack most of them.
+and RMSNormalization-23, and reads a scale of 1 beyond its memory; older opsets, and so ATC, lack most of them.
 Numbers: the function bodies of the ONNX operator specification; sums are taken in another
 order. Of MeanVarianceNormalization the standard adds 1e-9 to the deviation; ONNX Runtime 1.31 does not, nor does this.
 Refuses: nothing. A place is left whose second output is read, or whose lengths are needed and free.
@@ -51,9 +52,10 @@ def layer_norm(op, node, x):
     rank = len(x.shape)
     axis = node.attr("axis") % rank
     scale, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
-    if axis == rank - 1 and bias is not None:
-        return op.skip("its form is plain")
     sizes = x.shape[axis:]
+    whole = all(value is None or value.shape is None or value.shape == sizes for value in (scale, bias))
+    if axis == rank - 1 and axis and bias is not None and whole:
+        return op.skip("its form is plain")
     if not all(isinstance(size, int) for size in sizes):
         return op.skip("the lengths that it works over are free")
     count, known = math.prod(sizes), scale.constant
@@ -62,9 +64,9 @@ def layer_norm(op, node, x):
     scale = np.broadcast_to(known, sizes).reshape(count)
     bias = np.zeros_like(scale) if bias is None else np.broadcast_to(bias.constant, sizes).reshape(count)
     how = {name: node.attr(name) for name in ("epsilon", "stash_type")}
-    if axis == rank - 1:
+    if axis and axis == rank - 1:
         return op.LayerNormalization(x, scale, bias, axis=-1, **how)
-    flat = op.Reshape(x, [0] * axis + [count])
+    flat = op.Reshape(x, [0] * axis + [count] if axis else [1, count])
     return op.Reshape(op.LayerNormalization(flat, scale, bias, axis=-1, **how), op.Shape(x))
 
 

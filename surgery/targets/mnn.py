@@ -30,13 +30,58 @@ RULES = (
     Rule(
         "K2.nearest",
         "Resize",
-        (
-            "mode == 'nearest' and (nearest_mode == 'ceil' or nearest_mode == 'round_prefer_ceil' and "
-            "coordinate_transformation_mode != 'asymmetric')"
-        ),
+        "mode == 'nearest' and nearest_mode in ('ceil', 'round_prefer_ceil')",
         happens="wrong",
-        why="nearest rounds up in no mode but asymmetric with round_prefer_ceil",
+        why="nearest never rounds up, nor halves up",
         cure="resize-repeat resize-matmul",
+        source=MEASURED,
+    ),
+    Rule(
+        "K2.floor",
+        "Resize",
+        "mode == 'nearest' and nearest_mode == 'floor' and floors_apart",
+        happens="wrong",
+        why="places are products by in / out: where one is a whole number, rounding may give the element before",
+        cure="resize-matmul:all=true",
+        source=MEASURED,
+    ),
+    Rule(
+        "K2.old",
+        "Resize",
+        "since == 10 and mode == 'linear'",
+        happens="wrong",
+        why="below opset 11 linear is asymmetric; here it is half_pixel",
+        cure="opset:to=13",
+        source=MEASURED,
+    ),
+    Rule(
+        "K2.upsample",
+        "Upsample",
+        "not given('mode')",
+        happens="refused",
+        why="the attribute mode must be written",
+        cure="opset:to=13",
+        source=MEASURED,
+    ),
+    Rule(
+        "K2.axes",
+        "Resize",
+        "given('axes') and not (rank(0) == 4 and axes == [2, 3] and has(3))",
+        happens="wrong",
+        why="axes are ignored: scales or sizes are taken for those of the first dims",
+        cure="resize-repeat resize-matmul:all=true",
+        source=MEASURED,
+    ),
+    Rule(
+        "K2.dims",
+        "Resize",
+        (
+            "rank(0) == 4 and not given('axes') and any((not free(0, k) and const(3)[k] != shape(0)[k]) "
+            "if is_const(3) else const(2)[k] != 1 for k in range(1 if mode == 'nearest' else 2))"
+        ),
+        happens="refused",
+        why="the batch is not resized, and channels by nearest alone",
+        cure="resize-matmul",
         source=MEASURED,
     ),
     Rule(
@@ -99,7 +144,7 @@ RULES = (
     Rule(
         "K3.mod",
         "Mod",
-        "fmod == 1",
+        "fmod == 1 and 'float' in dtype(0)",
         happens="wrong",
         why="the remainder of negative numbers has the wrong sign",
         cure="rounding-forms:only=Mod",
@@ -165,7 +210,7 @@ RULES = (
         "window_in_pad",
         happens="wrong",
         why="a last window that starts in the padding is kept",
-        cure="pool-lower",
+        cure="pool-lower fix-dims",
         source=MEASURED,
     ),
     Rule(
@@ -214,8 +259,41 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "K6.negative",
+        "Pad",
+        "any(p < 0 for p in pads or const(1))",
+        happens="wrong",
+        why="negative pads cut at the wrong end",
+        cure="pad-lower",
+        source=MEASURED,
+    ),
+    Rule(
+        "K6.value",
+        "Pad",
+        "since < 11 and mode == 'constant' and value != 0",
+        happens="wrong",
+        why="the attribute value is ignored: zeros are padded",
+        cure="opset:to=13",
+        source=MEASURED,
+    ),
+    Rule(
+        "K6.parts",
+        "Pad",
+        "parts_padded > 3",
+        happens="wrong",
+        why=(
+            "dims of which more than three parts, counted from the first that is padded, remain once neighbours "
+            "that are not padded are taken together"
+        ),
+        cure="pad-lower",
+        source=MEASURED,
+    ),
+    Rule(
         "K7",
-        "IsNaN IsInf Col2Im MatMulInteger",
+        (
+            "IsNaN IsInf Col2Im MatMulInteger ConvInteger QLinearConv QLinearMatMul BitShift BitwiseAnd BitwiseOr "
+            "BitwiseXor BitwiseNot"
+        ),
         "",
         happens="refused",
         why="the operator is not converted",
@@ -224,7 +302,7 @@ RULES = (
     ),
     Rule(
         "K7.constant",
-        "HannWindow MelWeightMatrix",
+        "HannWindow HammingWindow BlackmanWindow MelWeightMatrix",
         "",
         happens="refused",
         why="the operator is not converted; of constants it need not be",
@@ -269,11 +347,11 @@ RULES = (
     ),
     Rule(
         "K7.body",
-        "Mish Swish Attention RotaryEmbedding",
+        "Mish Swish Attention RotaryEmbedding CenterCropPad",
         "",
         happens="refused",
         why="the operator is not converted",
-        cure="attention-forms function-bodies:operators=Mish;Swish;Attention;RotaryEmbedding",
+        cure="attention-forms function-bodies:operators=Mish;Swish;Attention;RotaryEmbedding;CenterCropPad",
         source=MEASURED,
     ),
     Rule(
@@ -304,6 +382,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "K8.softmax",
+        "Softmax",
+        "since < 13 and not given('axis') and flattens(1)",
+        happens="wrong",
+        why="below opset 13 axis is 1 where it is not written; here it is the last",
+        cure="softmax-flatten",
+        source=MEASURED,
+    ),
+    Rule(
         "K9",
         "Shrink",
         "",
@@ -314,8 +401,8 @@ RULES = (
     ),
     Rule(
         "K10",
-        "ReduceL1 ReduceLogSum ReduceLogSumExp",
-        "has(1)",
+        "ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSum ReduceLogSumExp",
+        "has(1) and rank(0) != 1",
         happens="wrong",
         why="with axes as an input all axes are reduced",
         cure="reduce-forms",
@@ -363,9 +450,9 @@ RULES = (
     Rule(
         "K15",
         "Cast",
-        "to == 9 and 'float' in dtype(0)",
+        "to == 9 and dtype(0) != 'bool'",
         happens="wrong",
-        why="numbers are cut to integers before they become truth values: 0.5 is false",
+        why="numbers are cut to integers in place of truth values: 0.5 is false, and Not of 2 is true",
         cure="cast-bool",
         source=MEASURED,
     ),
@@ -415,12 +502,60 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "K20.slice",
+        "Slice",
+        "rank(0) > 3 and any(step < 0 for step in const(4))",
+        happens="wrong",
+        why="of more than three dims what is taken backwards is read beyond memory",
+        cure="slice-matmul:form=gather",
+        source=MEASURED,
+    ),
+    Rule(
+        "K20.start",
+        "Slice",
+        (
+            "any(start < -shape(0)[axis] and start % shape(0)[axis] for start, axis in "
+            "zip(starts or const(1), axes or const(3) or range(len(const(1)))))"
+        ),
+        happens="wrong",
+        why="a start before the first element is taken modulo the length",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "K20.compress",
+        "Compress",
+        "axis is not None and axis == -rank(0)",
+        happens="refused",
+        why="an axis that is minus the rank is not taken",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "K21",
         "MatMul",
         "rank(0) == 1 and rank(1) == 1",
         happens="crash",
         why="a product of two vectors ends the runtime",
         cure="matmul-forms",
+        source=MEASURED,
+    ),
+    Rule(
+        "K21.vector",
+        "MatMul",
+        "rank(0) > 2 and rank(1) == 1 and is_const(1)",
+        happens="refused",
+        why="a stored vector is not multiplied by more than two dims",
+        cure="matmul-forms",
+        source=MEASURED,
+    ),
+    Rule(
+        "K21.integers",
+        "MatMul",
+        "'int' in dtype(0)",
+        happens="wrong",
+        why="integers are multiplied as if their bits were floats",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -435,9 +570,9 @@ RULES = (
     Rule(
         "K23",
         "Pow",
-        "'int' in dtype(1)",
+        "'int' in dtype(1) and 'float' in dtype(0)",
         happens="refused",
-        why="an integer exponent is not converted",
+        why="an integer exponent of floats is not converted",
         cure="pow-mul",
         source=MEASURED,
     ),
@@ -450,6 +585,15 @@ RULES = (
         ),
         happens="wrong",
         why="a diagonal, named by a letter twice in a term, is not taken",
+        cure="einsum-matmul",
+        source=MEASURED,
+    ),
+    Rule(
+        "K24.form",
+        "Einsum",
+        "'->' not in equation or ins > 2 or ins > 1 and out_rank() == 0",
+        happens="refused",
+        why="no result in the equation, more than two operands, or a scalar of two",
         cure="einsum-matmul",
         source=MEASURED,
     ),
@@ -490,17 +634,35 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "K25.batch",
+        "MaxPool AveragePool GlobalMaxPool GlobalAveragePool",
+        "rank(0) == 5 and shape(0) is not None and (not fixed(0) or shape(0)[0] != 1)",
+        happens="wrong",
+        why="over 5 dims a pool is right at batch 1 and of fixed dims alone",
+        cure="fix-dims",
+        source=MEASURED,
+    ),
+    Rule(
         "K26",
         "ConvTranspose",
-        "rank(0) == 5",
+        "rank(0) == 5 and (group != 1 or has(2) or any(d != 1 for d in dilations or ()))",
         happens="wrong",
-        why="over 5 dims it is refused where kernel_shape is not written, and else not always right",
+        why="over 5 dims groups, dilations and the bias are ignored, or read beyond memory",
         cure="",
         source=MEASURED,
     ),
     Rule(
+        "K26.kernel",
+        "ConvTranspose",
+        "rank(0) == 5 and not given('kernel_shape')",
+        happens="refused",
+        why="over 5 dims kernel_shape must be written",
+        cure="explicit-attributes:only=ConvTranspose",
+        source=MEASURED,
+    ),
+    Rule(
         "K27",
-        "Conv ConvTranspose AveragePool",
+        "Conv ConvTranspose MaxPool AveragePool",
         "auto_pad == 'SAME_LOWER'",
         happens="wrong",
         why="SAME_LOWER pads as SAME_UPPER",
@@ -522,6 +684,15 @@ RULES = (
         "outs < 3",
         happens="crash",
         why="all three outputs must have names",
+        cure="rnn-forms",
+        source=MEASURED,
+    ),
+    Rule(
+        "K29.first",
+        "GRU RNN",
+        "not named(0) and is_output(1)",
+        happens="wrong",
+        why="the last state alone, without a name for all of them, is taken for these",
         cure="rnn-forms",
         source=MEASURED,
     ),
@@ -562,6 +733,27 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "K33.gates",
+        "LSTM GRU",
+        (
+            "given('activations') and any(a not in ('Sigmoid', 'Tanh') for a in activations) or has(7) or "
+            "input_forget == 1"
+        ),
+        happens="wrong",
+        why="other activations, peepholes and input_forget are refused or ignored",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "K33.clip",
+        "LSTM GRU RNN",
+        "given('clip')",
+        happens="wrong",
+        why="clip is ignored",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "K34",
         "LSTM",
         "has(5) and not of_shape(5) and direction != 'bidirectional' and free(0, 0)",
@@ -598,6 +790,105 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "K39.one",
+        "Max Min Sum Mean",
+        "ins == 1 or ins == 2 and op_type == 'Mean'",
+        happens="crash",
+        why="a single operand, or a mean of two, is not computed",
+        cure="max-pairwise",
+        source=MEASURED,
+    ),
+    Rule(
+        "K41",
+        "Less",
+        "'float' in dtype(0) and not any(is_const(i) and all(v >= 0 for v in const(i)) for i in (0, 1))",
+        happens="wrong",
+        why="the bits of floats are compared as integers: of two negative numbers the smaller is the larger",
+        cure="comparison-forms",
+        source=MEASURED,
+    ),
+    Rule(
+        "K41.both",
+        "Greater GreaterOrEqual LessOrEqual",
+        (
+            "'float' in dtype(0) and rank(0) is not None and out_shape() not in (shape(0), shape(1)) and not "
+            "any(size(i) == 1 for i in (0, 1)) and not any(is_const(i) and all(v >= 0 for v in const(i)) for i "
+            "in (0, 1))"
+        ),
+        happens="wrong",
+        why="where both operands are broadcast, the bits of floats are compared as integers",
+        cure="comparison-forms",
+        source=MEASURED,
+    ),
+    Rule(
+        "K42",
+        "LayerNormalization",
+        (
+            "axis % rank(0) == 0 or any(has(i) and shape(i) is not None and shape(i) != shape(0)[axis % rank(0) "
+            ":] for i in (1, 2))"
+        ),
+        happens="wrong",
+        why=(
+            "over all dims it is something else, and a scale or bias that has to be broadcast is read beyond its memory"
+        ),
+        cure="norm-forms",
+        source=MEASURED,
+    ),
+    Rule(
+        "K43",
+        "PRelu",
+        "is_const(1) and rank(0) > 2 and size(1) != 1 and shape(1)[-1] == size(1)",
+        happens="wrong",
+        why="stored slopes along the last dim are taken for those of channels",
+        cure="activation-forms",
+        source=MEASURED,
+    ),
+    Rule(
+        "K44",
+        "Conv ConvTranspose",
+        "has(2) and not settled(2) and settled(1)",
+        happens="refused",
+        why="a bias that is computed is not converted",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "K44.weight",
+        "Conv ConvTranspose",
+        "not settled(1) and shape(1) is not None and not fixed(1)",
+        happens="wrong",
+        why="weights that are computed must have fixed dims",
+        cure="fix-dims",
+        source=MEASURED,
+    ),
+    Rule(
+        "K44.batch",
+        "BatchNormalization",
+        "not all(settled(i) for i in (1, 2, 3, 4))",
+        happens="crash",
+        why="scales and statistics that are computed end the runtime",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "K45",
+        "ConstantOfShape",
+        "not given('value')",
+        happens="wrong",
+        why="without a value the tensor holds what lies in memory",
+        cure="explicit-attributes:only=ConstantOfShape",
+        source=MEASURED,
+    ),
+    Rule(
+        "K46",
+        "Unique",
+        "",
+        happens="wrong",
+        why="elements come in another order",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "K36",
         "QuantizeLinear",
         "",
@@ -616,12 +907,84 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "K37.form",
+        "DequantizeLinear",
+        (
+            "maker(0) not in ('QuantizeLinear', 'DynamicQuantizeLinear') and not (is_const(0) and dtype(0) != 'int32' "
+            "and (size(1) == 1 and 'Conv' not in readers() or readers() == {'Conv'} and axis == 0 and size(1) != 1 or "
+            "readers() == {'MatMul'} and axis == 1))"
+        ),
+        happens="wrong",
+        why="only weights are turned into floats: of one scale, or of a convolution with one for each of its results",
+        cure="qdq-arithmetic",
+        source=MEASURED,
+    ),
+    Rule(
+        "K37.dynamic",
+        "DynamicQuantizeLinear",
+        "not (rank(0) in (2, 3) and readers() == {'DequantizeLinear'})",
+        happens="wrong",
+        why="it gives other numbers and shapes",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "K38",
         "*",
         "local_function",
         happens="refused",
         why="functions of the model are not converted",
         cure="inline-functions",
+        source=MEASURED,
+    ),
+    Rule(
+        "K47",
+        "Dropout",
+        "maker(0) == '' and is_output()",
+        happens="refused",
+        why="a model's input is not handed to its output",
+        cure="dropout-identity",
+        source=MEASURED,
+    ),
+    Rule(
+        "K48",
+        "Add",
+        (
+            "any(is_const(1 - i) and size(1 - i) > 1 and (maker(i) in ('MatMul', 'Gemm') and size(1 - i) == "
+            "out_shape()[-1] and shape(1 - i)[-1] != size(1 - i) or maker(i) in ('Conv', 'ConvTranspose') and "
+            "size(1 - i) == out_shape()[1] and (rank(1 - i) < rank(i) - 1 or shape(1 - i)[1 - rank(i)] != "
+            "size(1 - i))) for i in (0, 1))"
+        ),
+        happens="wrong",
+        why="a stored tensor of as many elements as a product has channels is taken for its bias, whatever its shape",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "K49",
+        "Add Sub Mul Div Max",
+        "is_output() and 'Relu' in readers()",
+        happens="refused",
+        why="what a Relu takes, too, is lost as an output; of a body that ends the runtime",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "K50",
+        "RoiAlign",
+        "mode == 'max'",
+        happens="wrong",
+        why="max is over other samples than in ONNX Runtime",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "K40.output",
+        "output",
+        "0 in shape",
+        happens="refused",
+        why="a tensor without elements is not given",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -647,6 +1010,8 @@ TARGET = Target(
     notes=(
         "MNNConvert is the C++ tool. The wheel's mnnconvert installs a package and reports to a server: never run it.",
         "--keepInputFormat is not written: with it NCHW inputs gave wrong results.",
+        "Softmax over another axis than the last, of 2 to 4 elements, does not take the largest off first: beyond +-87 "
+        "it is wrong. No rule can see what comes in.",
     ),
     packages=("MNN",),
     install="pip install 'onnx-surgery[mnn]'",

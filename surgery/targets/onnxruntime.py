@@ -21,6 +21,33 @@ RULES = (
         cure="",
         source=MEASURED,
     ),
+    Rule(
+        "O2",
+        "LSTM GRU RNN",
+        "layout == 1",
+        happens="refused",
+        why="batches first are not computed",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "O3",
+        "Relu Resize DepthToSpace",
+        "dtype(0) == 'int64'",
+        happens="refused",
+        why="it is not computed for int64",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "O4",
+        "Conv ConvTranspose",
+        "dtype(0) == 'float64'",
+        happens="refused",
+        why="it is not computed for float64",
+        cure="",
+        source=MEASURED,
+    ),
     NEGATIVE_DIMS,
 )
 

@@ -13,12 +13,16 @@ A condition is an expression: ``mode == 'cubic' and rank(0) == 4``. In it
   ``leads(i)`` whether it is a Concat whose beginning is settled, ``packed(i)`` whether it is one of parts
   with several elements;
   ``maker(i)`` is the operator that gives it;
-- ``out_rank(i)``, ``out_shape(i)``, ``out_dtype(i)`` are of output `i`; ``used(i)`` tells whether
-  anything takes it, ``readers(i)`` the operators that do, ``is_output(i)`` whether it is the model's;
+- ``out_rank(i)``, ``out_shape(i)``, ``out_dtype(i)`` are of output `i`; ``named(i)`` tells whether it has a name,
+  ``used(i)`` whether anything takes it, ``readers(i)`` the operators that do, ``is_output(i)`` whether it is the
+  model's;
 - ``ins``, ``outs`` count inputs and outputs; ``opset`` is the model's, ``since`` the version of the
   operator; ``domain``, ``local_function``, ``branches_differ`` (of If: in rank), ``flattens(axis)``
-  (a dim behind `axis` is not 1), ``window_in_pad`` (of a pool: the last one), ``ragged`` (of a pool that rounds up:
-  its last window may reach over the end), ``beyond(v)`` (a stored
+  (a dim behind `axis` is not 1), ``window_in_pad`` (of a pool that rounds up: the last one; where dims are free, at
+  some size), ``window_over`` (its last one that is kept reaches over the end), ``ragged`` (that, or is left out),
+  ``floors_apart`` (of Resize by sizes: a quotient, and the product by its inverse, fall on two sides of a whole
+  number), ``parts_padded`` (of Pad: how many parts of the shape, from the first dim that is padded on, where
+  neighbours that are not count as one), ``beyond(v)`` (a stored
   float has an element larger than `v`; with ``beyond(v, 'int')`` an integer), ``overflows(v)`` (such a
   float is not only compared with, or a bound that no smaller number reaches);
 - the options of the target by their names: ``soc``, ``precision``.
@@ -33,6 +37,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+import numpy as np
 import onnx
 
 from surgery.protos import subgraphs
@@ -40,6 +45,7 @@ from surgery.targets.conditions import PLAIN
 from surgery.targets.scope import STANDARD, Dims, Scope, elements
 
 _ERRORS = (onnx.shape_inference.InferenceError, ValueError, RuntimeError, TypeError)
+_IMAGE = 1 << 20  # elements along an axis; no image is longer
 _COMPARE = frozenset({"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"})
 _BOUNDS = {"Min": (1,), "Max": (-1,), "Clip": (0, -1, 1)}
 
@@ -194,6 +200,10 @@ class Place:
         """The element type of output `i`."""
         return self.scope.types.get(self._output(i), (None, None))[0]
 
+    def named(self, i: int) -> bool:
+        """Whether output `i` has a name."""
+        return self._output(i) != ""
+
     def used(self, i: int) -> bool:
         """Whether anything takes output `i`."""
         return bool(self._output(i)) and (bool(self.readers(i)) or self.is_output(i))
@@ -233,10 +243,21 @@ class Place:
 
     @property
     def window_in_pad(self) -> bool:
-        """Whether a pool that rounds up starts its last window behind the data."""
+        """Whether a pool that rounds up starts its last window behind the data; where a dim is free, at some size."""
         return any(
-            size is not None and -((size + before + after - reach) // -stride) * stride >= size + before
+            reach - after < stride
+            if size is None
+            else -((size + before + after - reach) // -stride) * stride >= size + before
             for size, before, after, reach, stride in self._rounded_up()
+        )
+
+    @property
+    def window_over(self) -> bool:
+        """Whether a pool that rounds up keeps a window that reaches over the end; where a dim is free, at some size."""
+        return any(
+            0 < over < reach - after
+            for size, before, after, reach, stride in self._rounded_up()
+            for over in (range(stride) if size is None else [(reach - size - before - after) % stride])
         )
 
     def _rounded_up(self) -> Iterator[tuple[int | None, int, int, int, int]]:
@@ -250,6 +271,30 @@ class Place:
         for i, size in enumerate((None,) * n if shape is None else shape[2:]):
             reach = (kernel[i] - 1) * spread[i] + 1
             yield size if isinstance(size, int) else None, pads[i], pads[i + n], reach, strides[i]
+
+    @property
+    def floors_apart(self) -> bool:
+        """Whether the floors of place / (out / in) and place * (in / out) differ in float32, in a Resize by sizes."""
+        shape, made = self.shape(0), self.out_shape(0)
+        if shape is None or made is None or not self.has(3):
+            return False
+        half = np.float32(0.5 if "half_pixel" in str(self.attr("coordinate_transformation_mode")) else 0)
+        for size, after in zip(shape[2:], made[2:], strict=True):
+            if isinstance(size, int) and isinstance(after, int) and size and 0 < after <= _IMAGE:
+                place, a, b = np.arange(after, dtype=np.float32), np.float32(size), np.float32(after)
+                quotient, product = (place + half) / (b / a) - half, place * (a / b) + (half * (a / b) - half)
+                if (np.floor(quotient) != np.floor(product)).any():
+                    return True
+        return False
+
+    @property
+    def parts_padded(self) -> int | None:
+        """Into how many parts dims fall for Pad, from the first that is padded on: neighbours that are not are one."""
+        pads, rank = self.attr("pads") or self.const(1), self.rank(0)
+        if pads is None or rank is None or len(pads) != 2 * rank:
+            return None
+        padded = [bool(pads[axis] or pads[axis + rank]) for axis in range(rank)]
+        return sum(any(padded[: axis + 1]) and (here or padded[axis - 1]) for axis, here in enumerate(padded))
 
     def beyond(self, value: float, kind: str = "float") -> bool:
         """Whether a stored input of that kind of type has an element larger than `value`."""
@@ -303,9 +348,9 @@ _WORDS = (
         "signed",
         "maker",
     ),
-    *("out_rank", "out_shape", "out_dtype", "used", "readers", "is_output", "flattens", "beyond", "overflows"),
+    *("out_rank", "out_shape", "out_dtype", "named", "used", "readers", "is_output", "flattens", "beyond", "overflows"),
 )
-_ASKED = ("branches_differ", "ragged", "window_in_pad")
+_ASKED = ("branches_differ", "floors_apart", "parts_padded", "ragged", "window_in_pad", "window_over")
 
 
 def places(model: onnx.ModelProto) -> Iterator[Place]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from _openvino import WIDE
+from _openvino import BOXES, REGION, REGIONS, WIDE
 from _rows import Row, sized
 
 SIZES = "int64[4] s={1,3,13,17}"
@@ -11,6 +11,18 @@ POOL = "y = %s<kernel_shape=[2,2],%s>(x)"
 FLIP = {"i": [[0, -1], [1, -2]]}
 SCORES = "float[2,5,6] x"
 SEQUENCE = "float[5,1,3] x"
+MATRICES = "float[3,4] a, float[4,2] b"
+FLOOR = 'y = Resize<mode="nearest",coordinate_transformation_mode="asymmetric",nearest_mode="floor">(x,,s)'
+NHWC = "float[4] s={1,2,2,1}, float[4] t={1,1,2,2}"
+FIVE = "float[5] t={1,2,3,4,5}, float[5] c={5,4,3,2,1}"
+PADLESS = ",pads=[0,0,0,0,0,0]"
+COUNTS = {"x": [0, 2, 1]}
+BELOW = {"a": [[-1, -2, -3, -4, -5, -6], [1, -2, 3, -4, 5, -6]], "b": [[-6, -5, -4, -3, -2, -1], [-1, 2, -3, -5, 4, 6]]}
+TURNS = "float[2,3] x, float[2,3] z"
+LOOP = (
+    "y,s = Loop(t,q,z) <body = b (int64 i, bool c, float[2,3] a) => (bool d, float[2,3] n, float[2,3] o) "
+    "{ d = Identity(c) n = Add(a,x) o = %s(n) }>"
+)
 REDUCED = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare")
 REDUCED = (*REDUCED, "ReduceLogSum", "ReduceLogSumExp")
 
@@ -92,9 +104,48 @@ ROWS: dict[str, list[Row]] = {
         ),
         Row(
             resize("nearest", coordinates("half_pixel"), rounding("round_prefer_ceil")),
-            resize("nearest", coordinates("asymmetric"), rounding("round_prefer_ceil")),
+            resize("nearest", coordinates("half_pixel"), rounding("round_prefer_floor")),
             consts=SIZES,
         ),
+        Row(
+            resize("nearest", coordinates("asymmetric"), rounding("round_prefer_ceil")),
+            resize("nearest", coordinates("asymmetric"), rounding("round_prefer_floor")),
+            consts="int64[4] s={1,3,16,20}",
+        ),
+    ],
+    "K2.floor": [
+        Row(
+            resize("nearest", coordinates(mode), rounding("floor")),
+            resize("nearest", coordinates("asymmetric"), rounding("round_prefer_floor")),
+            ins=f"float[1,1,2,{size}] x",
+            consts=f"int64[4] s={{1,1,2,{after}}}",
+        )
+        for mode, size, after in (("asymmetric", 21, 12), ("half_pixel", 25, 29))
+    ],
+    "K2.old": [
+        Row(
+            f'y = {name}<mode="{mode}">(x,t)',
+            'y = Resize<mode="nearest">(x,t)',
+            consts="float[4] t={1,1,2,2}",
+            opset=10,
+        )
+        for name, mode in (("Resize", "linear"),)
+    ],
+    "K2.upsample": [
+        Row("y = Upsample(x,t)", 'y = Upsample<mode="nearest">(x,t)', consts="float[4] t={1,1,2,2}", opset=9)
+    ],
+    "K2.axes": [
+        Row(
+            'y = Resize<mode="linear",axes=[2,3]>(x,,t)',
+            'y = Resize<mode="linear",axes=[2,3]>(x,,,s)',
+            consts="float[2] t={2,2}, int64[2] s={16,20}",
+            opset=18,
+        ),
+        Row('y = Resize<mode="linear",axes=[3,2]>(x,,,s)', consts="int64[2] s={16,20}", opset=18),
+    ],
+    "K2.dims": [
+        Row(FLOOR, FLOOR.replace(",s)", ",t)"), consts="float[4] s={2,1,1,1}, float[4] t={1,2,1,1}"),
+        Row('y = Resize<mode="linear">(x,,s)', 'y = Resize<mode="linear">(x,,t)', consts=NHWC),
     ],
     "K2.mode": [
         Row("y = Resize(x,,s)", 'y = Resize<mode="nearest">(x,,s)', consts="float[4] s={1,1,2,2}"),
@@ -226,7 +277,43 @@ ROWS: dict[str, list[Row]] = {
             opset=18,
         )
     ],
+    "K6.negative": [
+        Row("y = Pad(x,p)", "y = Pad(x,q)", ins="float[4,5] x", consts="int64[4] p={0,-1,0,0}, int64[4] q={0,1,0,0}"),
+        Row("y = Pad<pads=[0,-1,0,0]>(x)", "y = Pad<pads=[0,1,0,0]>(x)", ins="float[4,5] x", opset=10),
+    ],
+    "K6.value": [
+        Row("y = Pad<pads=[0,1,0,0],value=0.5>(x)", "y = Pad<pads=[0,1,0,0]>(x)", ins="float[4,5] x", opset=10)
+    ],
+    "K6.parts": [
+        Row(
+            "y = Pad(x,p,v)",
+            "y = Pad(x,q,v)",
+            ins="float[2,3,4,5] x",
+            consts="int64[8] p={1,0,1,0,1,0,1,0}, int64[8] q={0,1,0,1,0,1,0,1}, float v={-1.5}",
+        ),
+        Row('y = Pad<mode="edge">(x,p)', ins="float[2,3,4,5] x", consts="int64[8] p={1,0,1,0,1,0,1,0}", tries=5),
+        Row(
+            "y = Pad(x,p,v)",
+            "y = Pad(x,q,v)",
+            ins="float[1,2,3,4,5] x",
+            consts="int64[10] p={0,1,1,1,0,0,1,1,1,0}, int64[10] q={0,0,1,1,1,0,0,1,1,1}, float v={-1.5}",
+        ),
+    ],
     "K7": [
+        Row("y = ConvInteger<kernel_shape=[1,1]>(x,w)", ins="uint8[1,2,3,4] x", consts="int8[1,2,1,1] w={1,-2}"),
+        Row(
+            "y = QLinearConv<kernel_shape=[1,1]>(x,s,z,w,s,v,s,z)",
+            ins="uint8[1,2,3,4] x",
+            consts="int8[1,2,1,1] w={1,-2}, float s={0.5}, uint8 z={128}, int8 v={0}",
+        ),
+        Row(
+            "y = QLinearMatMul(x,s,z,w,s,v,s,z)",
+            ins="uint8[3,2] x",
+            consts="int8[2,1] w={1,-2}, float s={0.5}, uint8 z={128}, int8 v={0}",
+        ),
+        Row('y = BitShift<direction="LEFT">(x,b)', ins="uint8[4] x", consts="uint8[1] b={1}"),
+        *(Row(f"y = Bitwise{name}(x,x)", ins="int32[4] x", opset=18) for name in ("And", "Or", "Xor")),
+        Row("y = BitwiseNot(x)", ins="int32[4] x", opset=18),
         Row("y = IsNaN(x)"),
         Row("y = IsInf(x)"),
         Row(
@@ -238,7 +325,10 @@ ROWS: dict[str, list[Row]] = {
         Row("y = MatMulInteger(x,w)", ins="uint8[2,3] x", consts="uint8[3,2] w={1,2,3,4,5,6}"),
     ],
     "K7.constant": [
-        Row("w = HannWindow(t) y = Mul(x,w)", ins="float[2,8] x", consts="int64 t={8}"),
+        *(
+            Row(f"w = {name}Window(t) y = Mul(x,w)", ins="float[2,8] x", consts="int64 t={8}")
+            for name in ("Hann", "Hamming", "Blackman")
+        ),
         Row(
             "w = MelWeightMatrix(a,b,c,d,e) y = MatMul(x,w)",
             ins="float[2,9] x",
@@ -262,6 +352,7 @@ ROWS: dict[str, list[Row]] = {
     "K7.body": [
         Row("y = Mish(x)", opset=18),
         Row("y = Swish(x)", opset=24),
+        Row("y = CenterCropPad<axes=[2,3]>(x,s)", consts="int64[2] s={6,12}", opset=18),
         Row("y = Attention(q,q,q)", ins="float[1,2,5,4] q", opset=23),
         Row(
             "y = RotaryEmbedding(x,c,s)",
@@ -278,10 +369,11 @@ ROWS: dict[str, list[Row]] = {
     ],
     "K8": [Row("y = LogSoftmax<axis=1>(x)", "y = LogSoftmax<axis=3>(x)", opset=11)],
     "K8.axis": [Row("y = LogSoftmax(x)", "y = LogSoftmax<axis=-1>(x)", ins="float[1,3,8] x", tries=5)],
+    "K8.softmax": [Row("y = Softmax(x)", "y = Softmax<axis=1>(x)", ins="float[2,3,4] x", opset=11)],
     "K9": [Row("y = Shrink<lambd=0.3,bias=0.2>(x)")],
     "K10": [
         Row(f"a = Abs(x) y = {name}(a,k)", f"a = Abs(x) y = {name}(a)", ins=SCORES, consts="int64[1] k={1}", opset=18)
-        for name in ("ReduceL1", "ReduceLogSum", "ReduceLogSumExp")
+        for name in ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp")
     ],
     "K11": [
         Row(f"a = Abs(x) y = {name}<noop_with_empty_axes=1>(a)", f"a = Abs(x) y = {name}(a)", ins=SCORES, opset=18)
@@ -319,6 +411,13 @@ ROWS: dict[str, list[Row]] = {
     ],
     "K15": [
         Row("q = Cast<to=9>(x) y = Cast<to=1>(q)", "q = Greater(x,o) y = Cast<to=1>(q)", consts="float o={0}"),
+        Row(
+            "q = Cast<to=9>(x) y = Not(q)",
+            "q = Greater(x,o) y = Not(q)",
+            ins="int64[3] x",
+            consts="int64 o={0}",
+            given=COUNTS,
+        ),
     ],
     "K16": [Row("y = Round(x)", "y = Floor(x)", ins="float[6] x", given={"x": [0.5, 1.5, 2.5, -0.5, -1.5, 0.2]})],
     "K17": WIDE,
@@ -347,6 +446,43 @@ ROWS: dict[str, list[Row]] = {
             opset=18,
         )
     ],
+    "K20.slice": [
+        Row(
+            f"y = Slice(x,s,e,{axis},s)",
+            f"t = Reshape(x,r) y = Slice(t,s,e,{one},s)",
+            ins="float[2,3,40,50] x",
+            consts="int64[1] s={-1}, int64[1] e={-9999}, int64[1] a={1}, int64[1] b={3}, int64[3] r={2,3,-1}",
+            tries=20,
+        )
+        for axis, one in (("a", "a"), ("b", "a"))
+    ],
+    "K20.start": [
+        Row(
+            "y = Slice(x,s,e,a)",
+            "y = Slice(x,t,e,a)",
+            ins="float[6] x",
+            consts="int64[1] s={-100}, int64[1] t={-6}, int64[1] e={100}, int64[1] a={0}",
+        )
+    ],
+    "K20.compress": [
+        Row("y = Compress<axis=-2>(x,k)", "y = Compress<axis=0>(x,k)", ins="float[3,4] x", consts="bool[3] k={0,1,1}")
+    ],
+    "K21.vector": [
+        Row(
+            "y = MatMul(x,w)",
+            "y = MatMul(x,v)",
+            ins="float[2,4,3] x",
+            consts="float[3] w={1,2,3}, float[3,1] v={1,2,3}",
+        )
+    ],
+    "K21.integers": [
+        Row(
+            "y = MatMul(x,w)",
+            "f = Cast<to=1>(x) g = Cast<to=1>(w) y = MatMul(f,g)",
+            ins="int32[4,3] x, int32[3,2] w",
+            given={"x": [[3, 1, 2], [0, 5, 1], [2, 2, 2], [1, 0, 7]], "w": [[1, -2], [3, 4], [5, -6]]},
+        )
+    ],
     "K21": [Row("y = MatMul(a,b)", ins="float[4] a, float[4] b", tries=20)],
     "K22": [
         Row(
@@ -365,6 +501,22 @@ ROWS: dict[str, list[Row]] = {
     ],
     "K23": [Row("y = Pow(x,e)", "y = Pow(x,f)", consts="int64 e={3}, float f={3}")],
     "K24": [Row('y = Einsum<equation="bii->bi">(x)', 'y = Einsum<equation="bij->bji">(x)', ins="float[2,4,4] x")],
+    "K24.form": [
+        Row('y = Einsum<equation="ij,jk">(a,b)', 'y = Einsum<equation="ij,jk->ik">(a,b)', ins=MATRICES),
+        Row('y = Einsum<equation="ij,jk,kl->il">(a,b,c)', ins=MATRICES + ", float[2,5] c"),
+        Row('y = Einsum<equation="i,i->">(a,a)', 'y = Einsum<equation="i->">(a)', ins="float[4] a", then="crash"),
+    ],
+    "K25.batch": [
+        *(Row(DEEP % (name, PADLESS), ins="float[2,3,4,6,8] x", tries=5) for name in POOLS),
+        *(Row(f"y = Global{name}(x)", ins="float[2,3,4,6,8] x", tries=5) for name in POOLS),
+        Row(
+            "y = GlobalAveragePool(x)",
+            "y = ReduceMean<axes=[2,3,4]>(x)",
+            ins="float[n,3,4,6,8] x",
+            at=sized("n=1", "n=2"),
+            tries=5,
+        ),
+    ],
     "K25": [Row("y = Conv(x,w)", "y = Conv<kernel_shape=[2,2,2]>(x,w)", ins="float[1,3,4,5,6] x", consts=CONV3)],
     "K25.dilation": [
         Row(
@@ -391,7 +543,21 @@ ROWS: dict[str, list[Row]] = {
             ins="float[1,3,4,5,6] x",
             consts=CONVT3,
         ),
-        Row("y = ConvTranspose(x,w)", ins="float[1,3,4,5,6] x", consts=CONVT3, then="refused"),
+        Row(
+            "y = ConvTranspose<kernel_shape=[2,2,2]>(x,w,b)",
+            "y = ConvTranspose<kernel_shape=[2,2,2],strides=[2,2,2],pads=[1,0,1,0,1,0],output_padding=[1,1,1]>(x,w)",
+            ins="float[2,3,4,5,6] x",
+            consts=CONVT3 + ", float[2] b={1,2}",
+        ),
+        Row("y = ConvTranspose<kernel_shape=[2,2,2],group=3>(x,w)", ins="float[2,3,4,5,6] x", consts=CONVT3, tries=10),
+    ],
+    "K26.kernel": [
+        Row(
+            "y = ConvTranspose(x,w)",
+            "y = ConvTranspose<kernel_shape=[2,2,2]>(x,w)",
+            ins="float[1,3,4,5,6] x",
+            consts=CONVT3,
+        ),
     ],
     "K27": [
         Row(conv("Conv", 'auto_pad="SAME_LOWER"'), conv("Conv", 'auto_pad="SAME_UPPER"'), consts=CONV),
@@ -401,6 +567,10 @@ ROWS: dict[str, list[Row]] = {
         Row(
             'y = AveragePool<kernel_shape=[2,2],strides=[1,1],auto_pad="SAME_LOWER">(x)',
             'y = AveragePool<kernel_shape=[2,2],strides=[1,1],auto_pad="SAME_UPPER">(x)',
+        ),
+        Row(
+            'y = MaxPool<kernel_shape=[2,2],strides=[1,1],auto_pad="SAME_LOWER">(x)',
+            'y = MaxPool<kernel_shape=[2,2],strides=[1,1],auto_pad="SAME_UPPER">(x)',
         ),
     ],
     "K28": [
@@ -413,6 +583,16 @@ ROWS: dict[str, list[Row]] = {
             ins=SEQUENCE,
             consts=weights(4),
         )
+    ],
+    "K29.first": [
+        Row(
+            f",h = {name}<hidden_size=4{reset}>(x,W,R)",
+            f"z,h = {name}<hidden_size=4{reset}>(x,W,R)",
+            ins=SEQUENCE,
+            consts=weights(RNN[name]),
+            outs="h",
+        )
+        for name, reset in (("GRU", GRU), ("RNN", ""))
     ],
     "K30": [rnn(name, ',direction="reverse"') for name in RNN],
     "K31": [
@@ -433,6 +613,13 @@ ROWS: dict[str, list[Row]] = {
         )
     ],
     "K33": [rnn("RNN", ',activations=["Relu"]')],
+    "K33.gates": [
+        rnn("LSTM", ',activations=["HardSigmoid","Tanh","Tanh"]', then="refused"),
+        rnn("GRU", ',activations=["HardSigmoid","Tanh"]'),
+        rnn("LSTM", ",input_forget=1"),
+        rnn("LSTM", "", None, more=f", float[1,12] P={{{numbers((12,))}}}", tail=",,,,,P", then="refused"),
+    ],
+    "K33.clip": [rnn(name, ",clip=0.1") for name in RNN],
     "K34": [
         Row(
             "y,h,c = LSTM<hidden_size=4>(x,W,R,,,s,s)",
@@ -476,6 +663,115 @@ ROWS: dict[str, list[Row]] = {
         )
         for name in ("Max", "Min", "Sum", "Mean")
     ],
+    "K39.one": [
+        *(
+            Row(f"r = Relu(x) y = {name}(r)", f"r = Relu(x) y = {name}(r,x)", ins="float[3,4] x")
+            for name in ("Max", "Min", "Sum")
+        ),
+        Row("r = Relu(x) y = Mean(r)", "r = Relu(x) y = Mean(r,x,x)", ins="float[3,4] x"),
+        Row("r = Relu(x) y = Mean(r,x)", ins="float[3,4] x", then="refused"),
+    ],
+    "K41": [
+        Row("y = Less(a,b)", "y = Greater(b,a)", ins="float[2,6] a, float[2,6] b", given=BELOW),
+        Row("y = Less(a,k)", "y = Less(a,l)", ins="float[2,6] a", consts="float k={-2.5}, float l={2.5}", given=BELOW),
+    ],
+    "K41.both": [
+        Row(
+            f"y = {name}(a,b)",
+            f"y = {name}(a,c)",
+            ins="float[3,1] a, float[1,4] b, float[3,4] c",
+            given={"a": [[-1], [-5], [-9]], "b": [[-4, -6, -2, -12]]},
+        )
+        for name in ("Greater", "GreaterOrEqual", "LessOrEqual")
+    ],
+    "K42": [
+        Row(
+            "y = LayerNormalization<axis=0>(x,s,b)",
+            "y = LayerNormalization<axis=1>(x,t,c)",
+            ins="float[4,5] x",
+            consts=f"float[4,5] s={{{numbers((20,))}}}, float[4,5] b={{{numbers((20,))}}}, {FIVE}",
+        ),
+        Row(
+            "y = LayerNormalization(x,s)",
+            "y = LayerNormalization(x,t)",
+            ins="float[4,5] x",
+            consts=f"float[1] s={{0.5}}, {FIVE}",
+        ),
+    ],
+    "K43": [
+        Row(
+            "y = PRelu(x,s)",
+            "y = PRelu(x,t)",
+            ins="float[2,4,5] x",
+            consts=f"{FIVE.replace(' t', ' s')}, float[4,1] t={{1,2,3,4}}",
+        )
+    ],
+    "K44": [
+        Row(
+            f"y = {name}<kernel_shape=[1,1]>(x,w,b)",
+            "c = Conv<kernel_shape=[1,1]>(x,w) d = Reshape(b,r) y = Add(c,d)",
+            ins="float[1,2,4,5] x, float[2] b",
+            consts="float[2,2,1,1] w={1,2,3,4}, int64[4] r={1,2,1,1}",
+        )
+        for name in ("Conv", "ConvTranspose")
+    ],
+    "K44.weight": [
+        Row(
+            f"y = {name}<kernel_shape=[1,1]>(x,w)",
+            f"y = {name}<kernel_shape=[1,1]>(x,v)",
+            ins=f"float[1,3,8,10] x, float[{dims},1,1] w, float[3,3,1,1] v",
+            at=sized("n=3", "n=4"),
+            tries=3,
+        )
+        for name, dims in (("Conv", "n,3"), ("ConvTranspose", "3,n"))
+    ],
+    "K44.batch": [
+        Row(
+            "q = Abs(s) y = BatchNormalization(x,q,k,k,k)",
+            "y = BatchNormalization(x,k,k,k,k) q = Abs(s)",
+            ins="float[1,2,4,5] x, float[2] s",
+            consts="float[2] k={1,2}",
+        )
+    ],
+    "K45": [
+        Row(
+            "s = Shape(x) c = ConstantOfShape(s) y = Add(x,c)",
+            "s = Shape(x) c = ConstantOfShape<value=float[1]{0}>(s) y = Add(x,c)",
+            ins="float[50,60] x",
+            tries=20,
+        )
+    ],
+    "K46": [Row("y = Unique(x)", ins="float[8] x")],
+    "K47": [Row("y = Dropout(x)", "r = Relu(x) y = Dropout(r)")],
+    "K48": [
+        Row(
+            f"p = {product} y = Add(p,c)",
+            f"p = {product} y = Add(p,d)",
+            ins=ins,
+            consts=f"{consts}, float[4,1] c={{1,2,3,4}}, float[1,4] d={{1,2,3,4}}"
+            if "Mat" in product or "Gemm" in product
+            else consts + ", float[4] c={1,2,3,4}, float[4,1,1] d={1,2,3,4}",
+        )
+        for product, ins, consts in (
+            ("MatMul(x,w)", "float[4,2] x", "float[2,4] w={1,2,3,4,5,6,7,8}"),
+            ("Gemm(x,w)", "float[4,2] x", "float[2,4] w={1,2,3,4,5,6,7,8}"),
+            ("Conv<kernel_shape=[1,1]>(x,w)", "float[1,2,4,4] x", "float[4,2,1,1] w={1,2,3,4,5,6,7,8}"),
+        )
+    ],
+    "K49": [
+        *(
+            Row(
+                f"n = {name}(a,b) y = Relu(n)",
+                f"n = {name}(a,b) y = Tanh(n)",
+                ins="float[2,3] a, float[2,3] b",
+                outs="n,y",
+            )
+            for name in ("Add", "Sub", "Mul", "Div", "Max")
+        ),
+        Row(LOOP % "Relu", LOOP % "Tanh", ins=TURNS, consts="int64 t={3}, bool q={1}", outs="y,s", then="crash"),
+    ],
+    "K50": [Row(REGION % ',mode="max"', REGION % "", ins=REGIONS, consts="int64[2] b={0,1}", given=BOXES)],
+    "K40.output": [Row("y = Slice(x,s,s,a)", ins="float[3,4] x", consts="int64[1] s={1}, int64[1] a={0}")],
     "K36": [
         Row(
             "q = QuantizeLinear(x,s,z) y = DequantizeLinear(q,s,z)",
@@ -499,6 +795,27 @@ ROWS: dict[str, list[Row]] = {
             tries=5,
         ),
     ],
+    "K37.form": [
+        Row(
+            "w = DequantizeLinear<axis=0>(q,s) y = MatMul(x,w)",
+            "w = DequantizeLinear<axis=1>(q,t) y = MatMul(x,w)",
+            ins="float[2,4] x",
+            consts="int8[4,2] q={1,2,3,4,5,6,7,-8}, float[4] s={0.5,0.25,1,2}, float[2] t={0.5,0.25}",
+        ),
+        Row(
+            "y = DequantizeLinear(x,s)",
+            ins="int8[2,4] x",
+            consts="float s={0.5}",
+            given={"x": [[1, 2, -3, 4], [5, 6, 7, -8]]},
+        ),
+        Row(
+            "w = DequantizeLinear(q,s) b = DequantizeLinear(c,t) y = Conv<kernel_shape=[1,1]>(x,w,b)",
+            "w = DequantizeLinear<axis=0>(q,u) y = Conv<kernel_shape=[1,1]>(x,w)",
+            ins="float[1,3,4,4] x",
+            consts="int8[2,3,1,1] q={1,2,3,4,5,6}, float s={0.5}, float[2] u={1,2}, int32[2] c={1,-2}, float t={1}",
+        ),
+    ],
+    "K37.dynamic": [Row("q,s,z = DynamicQuantizeLinear(x) f = Cast<to=1>(q) y = Mul(f,s)", tries=3)],
     "K38": [
         Row(
             "y = my.Twice(x)",

@@ -13,6 +13,17 @@ RANKS = (
     "y = If(q) <then_branch = a () => (float[n,3] u) { u = Squeeze(x, o) }, "
     "else_branch = b () => (float[n,m,3] v) { v = Relu(x) }>"
 )
+SIX = "0.5,-0.25,1,0.75,-1,0.5"
+GATES = ", ".join(
+    f"float[1,{rest}] {name}={{{','.join(([*SIX.split(',')] * 3)[:count])}}}"
+    for name, rest, count in (("W", "8,1", 8), ("R", "8,2", 16), ("P", "6", 6))
+)
+SLOPES = "float[4] s={0.1,0.2,0.3,0.4}"
+REGION = "y = RoiAlign<output_height=2,output_width=3,sampling_ratio=2,spatial_scale=0.5%s>(x,r,b)"
+REGIONS = "float[2,3,8,10] x, float[2,4] r"
+BOXES = {"r": [[0, 0, 5, 6], [2, 1, 9, 7]]}
+NEAREST = 'y = Resize<mode="nearest",coordinate_transformation_mode="asymmetric",nearest_mode="floor">(x,,s)'
+BATCHES = "float[4] s={2,1,1,1}, float[4] t={1,1,2,2}"
 # Integers of more than 32 bits: whatever is done with them.
 LARGE = "int64 b={2147483657}, int64[4] e={1,2,0,1}, bool[4] c={1,0,1,0}"
 WIDE = [
@@ -77,12 +88,27 @@ ROWS = {
     ],
     "V9": [
         Row(
+            "y = AveragePool<kernel_shape=[2,2],strides=[2,2],pads=[1,1,0,0],ceil_mode=1,count_include_pad=1>(x)",
+            "y = AveragePool<kernel_shape=[2,2],strides=[2,2],pads=[1,1,1,1],ceil_mode=1,count_include_pad=1>(x)",
+            ins="float[1,3,8,10] x",
+            opset=19,
+        ),
+        Row(
             "y = AveragePool<kernel_shape=[3,3],strides=[2,2],pads=[1,1,1,1],ceil_mode=1,count_include_pad=1>(x)",
             "y = AveragePool<kernel_shape=[3,3],strides=[2,2],pads=[1,1,1,1],ceil_mode=0,count_include_pad=1>(x)",
             opset=19,
-        )
+        ),
     ],
-    "V10": [Row(LAST % ("MaxPool", 1), LAST % ("MaxPool", 0), ins="float[1,3,9,9] x", opset=22)],
+    "V10": [
+        Row(LAST % ("MaxPool", 1), LAST % ("MaxPool", 0), ins="float[1,3,9,9] x", opset=22),
+        Row(
+            LAST % ("MaxPool", 1),
+            "y = MaxPool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1], ceil_mode=1>(x)",
+            ins="float[1,3,h,9] x",
+            opset=22,
+            at=sized("h=9", "h=10"),
+        ),
+    ],
     "V11": [
         Row(
             "p,i = MaxPool<kernel_shape=[2,2],strides=[2,2]>(x) y = MaxUnpool<kernel_shape=[2,2],strides=[2,2]>(p,i)",
@@ -104,5 +130,108 @@ ROWS = {
             after='<domain: "my", opset_import: ["" : 17]> Twice (a) => (b) { b = Add(a,a) }',
         )
     ],
-    "V13": [Row(RANKS, ins=FREE, at=sized("n=2 m=1", "n=2 m=4"))],
+    "V13": [Row(RANKS, RANKS.replace("Shape(x)", "Shape(z)"), ins=FREE + ", float[2,1] z", at=sized("n=2 m=1"))],
+    "V14": [
+        Row(
+            "w = DequantizeLinear<axis=0>(q,s) y = MatMul(x,w)",
+            "w = DequantizeLinear<axis=1>(q,t) y = MatMul(x,w)",
+            ins="float[2,4] x",
+            consts="int8[4,2] q={1,2,3,4,5,6,7,-8}, float[4] s={0.5,0.25,1,2}, float[2] t={0.5,0.25}",
+        )
+    ],
+    "V15": [
+        Row(
+            f"y = ConvTranspose<kernel_shape=[3,3],strides=[2,2],{how}>(x,w)",
+            "y = ConvTranspose<kernel_shape=[3,3],strides=[2,2],pads=[1,1,1,1],output_padding=[1,1]>(x,w)",
+            ins="float[n,2,5,6] x",
+            consts=f"float[2,1,3,3] w={{{','.join(map(str, range(18)))}}}",
+            at=sized("n=1", "n=2"),
+        )
+        for how in ('auto_pad="SAME_UPPER"', "output_shape=[9,12]")
+    ],
+    "V16": [
+        Row(
+            f"y,h,c = LSTM<hidden_size=2{how}>(x,W,R,,,,{last})",
+            "y,h,c = LSTM<hidden_size=2>(x,W,R)",
+            ins="float[5,1,1] x",
+            consts=GATES,
+        )
+        for how, last in (("", ",P"), (",input_forget=1", ""))
+    ],
+    "V16.gates": [
+        Row(
+            'y,h,c = LSTM<hidden_size=2,activations=["HardSigmoid","Tanh","Tanh"]>(x,W,R)',
+            "y,h,c = LSTM<hidden_size=2>(x,W,R)",
+            ins="float[5,1,1] x",
+            consts=GATES,
+        ),
+        Row(
+            'y,h = GRU<hidden_size=2,activations=["HardSigmoid","Tanh"]>(x,V,S)',
+            "y,h = GRU<hidden_size=2>(x,V,S)",
+            ins="float[5,1,1] x",
+            consts=f"float[1,6,1] V={{{SIX}}}, float[1,6,2] S={{{SIX},{SIX}}}",
+        ),
+    ],
+    "V17": [Row("y = GlobalLpPool(x)", "y = GlobalMaxPool(x)", ins="float[n,3,8,10] x", at=sized("n=1", "n=2"))],
+    "V18": [
+        Row(
+            "y = MatMul(x,w)",
+            "y = MatMul(x,v)",
+            ins="float[1,n,2] x",
+            consts="float[2,2,1] w={1,2,3,4}, float[1,2,1] v={1,2}",
+            at=sized("n=3", "n=4"),
+        ),
+        Row(
+            "y = MatMul(x,w)",
+            ins="float[n,2] x",
+            consts="float[2,2,1] w={1,2,3,4}",
+            at=sized("n=3", "n=4"),
+            then="refused",
+        ),
+    ],
+    "V19": [
+        Row(
+            f"y = {name}<kernel_shape=[1,1]>(x,w)",
+            f"y = {name}<kernel_shape=[1,1]>(x,v)",
+            ins="float[1,3,8,10] x, float[n,3,1,1] w, float[3,3,1,1] v",
+            at=sized("n=3"),
+        )
+        for name in ("Conv", "ConvTranspose")
+    ],
+    "V20": [
+        Row("y = LRN<size=5>(x)", "y = Relu(x)", ins="float[n,c,h,w] x", at=sized("n=2 c=3 h=8 w=10")),
+        Row("y = PRelu(x,s)", "y = Mul(x,s)", ins="float[n,c,h,4] x", consts=SLOPES, at=sized("n=2 c=3 h=8")),
+    ],
+    "V26": [
+        Row(
+            f"m = MatMul(x,w) y = {name}(m,c)",
+            f"m = MatMul(x,w) y = {name}(m,d)",
+            ins="float[n,4,2,2] x",
+            consts="float[2,4] w={1,2,3,4,-5,6,-7,8}, float[4,1,1] c={1,2,3,4}, float[4] d={1,2,3,4}",
+            at=sized("n=1", "n=2"),
+        )
+        for name in ("Add", "Sub", "PRelu")
+    ],
+    "V21": [
+        Row("y = Unique<sorted=0>(x)", "y = Unique(x)", ins="float[5] x", given={"x": [2, 3, 1, 3, 0]}),
+    ],
+    "V22": [
+        Row(
+            "y = Compress(x,k)",
+            "y = Compress<axis=1>(x,k)",
+            ins="float[n,4] x",
+            consts="bool[4] k={0,1,1,0}",
+            at=sized("n=2", "n=3"),
+        )
+    ],
+    "V23": [Row(REGION % ',mode="max"', REGION % "", ins=REGIONS, consts="int64[2] b={0,1}", given=BOXES)],
+    "V24": [
+        Row(
+            "s = SplitToSequence<axis=0>(x) a = SequenceAt(s,k) y = Relu(a)",
+            ins="float[n,4] x",
+            consts="int64 k={1}",
+            at=sized("n=2", "n=3"),
+        )
+    ],
+    "V25": [Row(NEAREST, NEAREST.replace("s)", "t)"), ins="float[2,3,4,5] x", consts=BATCHES)],
 }
