@@ -10,9 +10,14 @@ ReduceL2 and ReduceSumSquare become Mul, ReduceSum and Sqrt. With ``mean=true`` 
 
     x ── ReduceSum(axes) ── y    =>    x ── ReduceMean(axes) ── Mul(count) ── y
 
+With ``single=true`` the largest or smallest over several axes is taken over one after the other:
+
+    x ── ReduceMax(2, 3) ── y    =>    x ── ReduceMax(3) ── ReduceMax(2) ── y
+
 Why: OpenVINO 2026.4.1 reduces ReduceL1, ReduceLogSum and ReduceLogSumExp over all axes where they stand in an
 attribute; MNN 3.6.1 takes empty axes for all where they mean none (``noop_with_empty_axes``).
 pnnx 20261020 loses one axis that is an input; those of ReduceMean are an attribute up to opset 17, of ReduceSum to 12.
+It takes ReduceMax and ReduceMin over one axis or over all.
 Numbers: the function bodies of the ONNX operator specification (ReduceL1-18, ReduceLogSum-18,
 ReduceLogSumExp-18); the largest element is taken out first, so that Exp does not overflow.
 Refuses: nothing. A place with axes that are not constant is left, and with ``mean=true`` one whose lengths are free.
@@ -33,6 +38,7 @@ class ReduceForms(Pass):
     contract = Close(rtol=1e-5, atol=1e-6)
     domain = {"data": (-1e18, 1e18)}
     mean: bool = False  # sums as means times their count
+    single: bool = False  # the largest and smallest over one axis at a time
 
     def rewrite(self, op, node):
         x = node.inputs[0]
@@ -42,6 +48,10 @@ class ReduceForms(Pass):
             if known is None:
                 return op.skip("its axes are not constant")
             axes = known.tolist()
+        if self.single and node.op_type in ("ReduceMax", "ReduceMin") and len(axes or ()) > 1 and x.shape is not None:
+            for axis in sorted((axis % len(x.shape) for axis in axes), reverse=True):
+                x = getattr(op, node.op_type)(x, [axis], keepdims=node.attr("keepdims"))
+            return x
         idle = not axes and node.attr("noop_with_empty_axes", 0)
         common = node.op_type in ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd")
         if common or (node.op_type == "ReduceSum" and (idle or not self.mean or not axes)):

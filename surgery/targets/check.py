@@ -70,7 +70,8 @@ def _whole(proto: onnx.ModelProto, chosen: Chosen) -> list[Finding]:
             )
         )
     inputs, outputs = ports(proto)
-    words: dict[str, Any] = {**chosen.options, "opset": opset, "negative_dims": negative_dims(proto)}
+    words: dict[str, Any] = {**_shared(proto, chosen), "opset": opset, "negative_dims": negative_dims(proto)}
+    words["alone"] = len(inputs) == 1
     words["float32"] = any(port["dtype"] == "float32" for port in inputs)
     for rule in chosen.rules():
         named = {"model": [{"name": proto.graph.name or "model"}], "input": inputs, "output": outputs}
@@ -89,16 +90,22 @@ def _nodes(proto: onnx.ModelProto, chosen: Chosen) -> list[Finding]:
         for operator in rule.on.split():
             by_operator[operator].append(rule)
     found = []
+    shared = _shared(proto, chosen)
     for place in places(proto):
         rules = [*by_operator["*"], *by_operator[place.node.op_type]]
         if not rules or (chosen.target.folds and place.folded):
             continue
-        names = place.names(chosen.options)
+        names = place.names(shared)
         for rule in rules:
             standard = not names["domain"]
             if (standard or rule.on == "*") and holds(rule.when, names):
                 found.append(_finding(chosen, rule, place.name, place.node.op_type))
     return found
+
+
+def _shared(proto: onnx.ModelProto, chosen: Chosen) -> dict[str, Any]:
+    """Words that mean the same wherever a condition is held."""
+    return {**chosen.options, "operators": {node.op_type for node in proto.graph.node}}
 
 
 def _finding(chosen: Chosen, rule: Rule, node: str, operator: str) -> Finding:

@@ -14,11 +14,13 @@ def ports(model: onnx.ModelProto) -> tuple[list[dict[str, Any]], list[dict[str, 
     """The model's inputs and outputs, those that are stored left out.
 
     Each has ``name``, ``dtype``, ``shape`` and ``rank`` as they are declared; ``is_const`` and ``is_input`` tell
-    whether it is a plain copy of what is stored, or of an input; ``maker`` is the operator that gives it.
+    whether it is a plain copy of what is stored, or of an input, ``is_twin`` whether an output is one of what another
+    is, too; ``maker`` is the operator that gives it.
     """
     stored = {t.name for t in model.graph.initializer}
     inputs = {v.name for v in model.graph.input if v.name not in stored}
     makers = {name: node for node in model.graph.node for name in node.output}
+    origins = [_origin(value.name, makers) for value in model.graph.output]
     found: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
     for group, values in zip(found, (model.graph.input, model.graph.output), strict=True):
         for value in values:
@@ -36,6 +38,7 @@ def ports(model: onnx.ModelProto) -> tuple[list[dict[str, Any]], list[dict[str, 
                     "rank": None if shape is None else len(shape),
                     "is_const": origin in stored or (origin in makers and makers[origin].op_type == "Constant"),
                     "is_input": origin in inputs,
+                    "is_twin": origins.count(origin) > 1,
                     "maker": makers[value.name].op_type if value.name in makers else "",
                 }
             )

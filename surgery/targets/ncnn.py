@@ -9,6 +9,12 @@ from surgery.targets.sizes import Sizes, refuse
 MEASURED = "measured, pnnx and ncnn 20261020"
 LEFT = "ncnn has no such layer: pnnx leaves it in the file, which then does not load"
 
+# Operators by which pnnx knows which axis is the batch; only then a tensor may have five.
+BATCH = (
+    "operators & set(('Conv', 'ConvTranspose', 'MaxPool', 'AveragePool', 'GlobalMaxPool', 'GlobalAveragePool', "
+    "'BatchNormalization', 'InstanceNormalization', 'LayerNormalization', 'RMSNormalization'))"
+)
+
 RULES = (
     Rule(
         "N1",
@@ -119,6 +125,15 @@ RULES = (
         happens="wrong",
         why="it is computed as half_pixel",
         cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N3.channels",
+        "Resize",
+        ("len(const(2) or ()) == 4 and const(2)[1] != 1 or len(const(3) or ()) == 4 and const(3)[1] != shape(0)[1]"),
+        happens="refused",
+        why="the last two dims are resized only",
+        cure="resize-matmul:all=true",
         source=MEASURED,
     ),
     Rule(
@@ -350,6 +365,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N5.indices",
+        "Gather",
+        "is_const(0) and not is_const(1) and (rank(1) > 2 or rank(0) != 2)",
+        happens="wrong",
+        why="a table of rows is looked up by indices of one or two dims only",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N5.input",
         "Gather",
         "not is_const(1) and not is_const(0) and not of_shape(0)",
@@ -409,6 +433,45 @@ RULES = (
         "any(a != 'Tanh' for a in activations)",
         happens="wrong",
         why="the activation is always Tanh",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N6.activations",
+        "LSTM GRU",
+        (
+            "any(a != b for a, b in zip(activations, (('Sigmoid', 'Tanh', 'Tanh') if op_type == 'LSTM' else "
+            "('Sigmoid', 'Tanh')) * 2))"
+        ),
+        happens="refused",
+        why="the activations are Sigmoid and Tanh",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N6.clip",
+        "LSTM GRU RNN",
+        "given('clip') or input_forget == 1",
+        happens="wrong",
+        why="clip and input_forget are ignored",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N6.layout",
+        "LSTM GRU RNN",
+        "layout == 1 or has(7)",
+        happens="crash",
+        why="neither layout 1 nor peepholes are taken",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N6.weights",
+        "LSTM GRU RNN",
+        "any(has(i) and not is_const(i) and not settled(i) for i in (1, 2, 3))",
+        happens="refused",
+        why="weights must be stored",
         cure="",
         source=MEASURED,
     ),
@@ -512,6 +575,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N8.lrn",
+        "LRN",
+        "attr('size') % 2 == 0",
+        happens="crash",
+        why="an even size ends pnnx",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N9",
         "Softmax LogSoftmax",
         "since < 13 and flattens(axis)",
@@ -536,6 +608,33 @@ RULES = (
         happens="wrong",
         why="the bias is not applied",
         cure="function-bodies:operators=Shrink",
+        source=MEASURED,
+    ),
+    Rule(
+        "N10.slope",
+        "PRelu",
+        "not is_const(1)",
+        happens="refused",
+        why="slopes must be stored",
+        cure="activation-forms",
+        source=MEASURED,
+    ),
+    Rule(
+        "N10.selu",
+        "Selu",
+        "abs(alpha - 1.6732632) > 1e-5 or abs(gamma - 1.0507010) > 1e-5",
+        happens="refused",
+        why="alpha and gamma are those of the standard only",
+        cure="function-bodies:operators=Selu",
+        source=MEASURED,
+    ),
+    Rule(
+        "N10.swish",
+        "Swish",
+        "alpha != 1",
+        happens="wrong",
+        why="alpha is ignored",
+        cure="function-bodies:operators=Swish",
         source=MEASURED,
     ),
     Rule(
@@ -572,6 +671,15 @@ RULES = (
         happens="refused",
         why="axes must be an attribute",
         cure="opset:to=17 reduce-forms",
+        source=MEASURED,
+    ),
+    Rule(
+        "N12.several",
+        "ReduceMax ReduceMin",
+        "len(axes or ()) > 1",
+        happens="refused",
+        why="one axis is taken, or all where none is named",
+        cure="reduce-forms:single=true",
         source=MEASURED,
     ),
     Rule(
@@ -680,12 +788,40 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N17.sizes",
+        "Split",
+        "not has(1) and not given('split') and not given('num_outputs')",
+        happens="crash",
+        why="the sizes of the parts must be written",
+        cure="split-sizes fix-dims",
+        source=MEASURED,
+    ),
+    Rule(
         "N18",
         "Transpose",
         "rank(0) >= 5 and perm not in ([0, 1, 3, 5, 2, 4], [0, 1, 4, 2, 5, 3], [0, 2, 1, 3, 4]) and "
-        "not (perm == [2, 0, 3, 1, 4] and readers() <= set(('Slice', 'Gather', 'Split')))",
+        "not (perm == [2, 0, 3, 1, 4] and (readers() <= set(('Slice', 'Gather')) or "
+        f"readers() <= set(('Split',)) and {BATCH}))",
         happens="refused",
         why="more than 4 dims are transposed as in pixel shuffle and unshuffle, channel shuffle and attention only",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N18.taken",
+        "Transpose",
+        "rank(0) == 5 and perm == [2, 0, 3, 1, 4] and readers() <= set(('Slice', 'Gather')) and " + BATCH,
+        happens="refused",
+        why="what attention takes apart by Gather or Slice is taken in one form only; by Split in any",
+        cure="unbind-split",
+        source=MEASURED,
+    ),
+    Rule(
+        "N18.input",
+        "input",
+        f"rank >= 5 and not ({BATCH})",
+        happens="refused",
+        why="an input of five dims is taken only where an operator tells which is the batch",
         cure="",
         source=MEASURED,
     ),
@@ -704,6 +840,24 @@ RULES = (
         "out_rank() == 5 and is_output()",
         happens="refused",
         why="a result of 5 dims can't come from a Reshape",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N18.joined",
+        "Concat Unsqueeze",
+        f"out_rank() == 5 and is_output() and not ({BATCH})",
+        happens="wrong",
+        why="a result of five dims loses one where no operator tells which is the batch",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N18.expand",
+        "Expand",
+        f"out_rank() == 5 and not ({BATCH})",
+        happens="wrong",
+        why="five dims are expanded only where an operator tells which is the batch",
         cure="",
         source=MEASURED,
     ),
@@ -843,14 +997,23 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N22.from",
+        "Cast",
+        "'int' in dtype(0) and to in (1, 10, 11) and not of_shape(0) and not is_const(0)",
+        happens="refused",
+        why="integers are not cast",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N23",
         "Reshape Expand ConstantOfShape",
         (
             "not is_const(0 if op_type == 'ConstantOfShape' else 1) and "
-            "(op_type != 'Reshape' or has(1) and free(0, 0) and not leads(1))"
+            "(op_type != 'Reshape' or has(1) and (product(1) or free(0, 0) and not leads(1) and not plain(1)))"
         ),
         happens="refused",
-        why="a shape that is computed is not taken; by Reshape it is where the batch is fixed",
+        why="a shape that is computed is not taken; by Reshape it is where each length follows one dim",
         cure="fix-dims",
         source=MEASURED,
     ),
@@ -900,6 +1063,24 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N24.transposed",
+        "Gemm",
+        "has(2) and transB == 1 and not is_const(1)",
+        happens="refused",
+        why="with C, B that is computed can't be transposed",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
+        "N24.weight",
+        "Conv",
+        "not is_const(1) and not settled(1) and maker(1) != ''",
+        happens="wrong",
+        why="weights that are computed from what has a batch lose a dim",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N27",
         "Add Sub Mul Div Mod Max Min Abs Neg",
         "'int' in dtype(0) and not of_shape(0) and not is_const(0)",
@@ -929,7 +1110,7 @@ RULES = (
     Rule(
         "N26.scalar",
         "input",
-        "rank == 0",
+        "rank == 0 and not alone",
         happens="refused",
         why="beside others pnnx takes no input without dims: give it one dim of 1",
         cure="",
@@ -960,6 +1141,15 @@ RULES = (
         happens="crash",
         why="an output that is an input, by Identity or Dropout, ends pnnx",
         cure="dropout-identity identity-neg",
+        source=MEASURED,
+    ),
+    Rule(
+        "N26.twin",
+        "output",
+        "is_twin and not is_input and not is_const",
+        happens="crash",
+        why="two outputs that are copies of one value end pnnx",
+        cure="identity-neg dropout-identity",
         source=MEASURED,
     ),
     Rule(

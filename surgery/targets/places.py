@@ -2,8 +2,8 @@
 
 A condition is an expression: ``mode == 'cubic' and rank(0) == 4``. In it
 
-- the name of an attribute is its value, or the schema's default, or None; ``given('strides')``
-  tells whether the file has it;
+- the name of an attribute is its value, or the schema's default, or None, as is ``attr('size')`` where the name is
+  a word of its own here; ``given('strides')`` tells whether the file has it;
 - ``has(i)``, ``rank(i)``, ``shape(i)``, ``size(i)``, ``dtype(i)``, ``fixed(i)`` are of input `i`: is it
   there, its rank, its dims (a symbol or None where free), its number of elements, its element type
   (``'float32'``), whether all dims are numbers; ``is_const(i)`` tells whether it is stored in the
@@ -11,7 +11,8 @@ A condition is an expression: ``mode == 'cubic' and rank(0) == 4``. In it
   and constants alone, ``settled(i)`` whether those shapes are all numbers, too; ``free(i, k)``
   whether dim `k` is not known as a number, ``signed(i)`` whether its integers may be negative,
   ``leads(i)`` whether it is a Concat whose beginning is settled, ``packed(i)`` whether it is one of parts
-  with several elements;
+  with several elements, ``plain(i)`` whether each part is settled or follows free dims, several of them not as
+  scalars, ``product(i)`` whether a part follows several as scalars and the first is not stored;
   ``maker(i)`` is the operator that gives it;
 - ``out_rank(i)``, ``out_shape(i)``, ``out_dtype(i)`` are of output `i`; ``named(i)`` tells whether it has a name,
   ``used(i)`` whether anything takes it, ``readers(i)`` the operators that do, ``is_output(i)`` whether it is the
@@ -25,6 +26,8 @@ A condition is an expression: ``mode == 'cubic' and rank(0) == 4``. In it
   neighbours that are not count as one), ``beyond(v)`` (a stored
   float has an element larger than `v`; with ``beyond(v, 'int')`` an integer), ``overflows(v)`` (such a
   float is not only compared with, or a bound that no smaller number reaches);
+- ``operators`` are those of the model's graph; of a rule on ``input``, ``alone`` tells whether it is the only one, of
+  one on ``output`` ``is_twin`` whether another output is a copy of the same value;
 - the options of the target by their names: ``soc``, ``precision``.
 
 What is not known is None; where that leaves a condition without an answer, it does not hold.
@@ -169,6 +172,25 @@ class Place:
         """Whether input `i` is a Concat that begins with what is settled."""
         node = self.scope.makers.get(self._input(i))
         return node is not None and node.op_type == "Concat" and self.scope.settled(node.input[0])
+
+    def plain(self, i: int) -> bool:
+        """Whether input `i` is a Concat of parts that are settled or follow free dims, several in one dim."""
+        node = self.scope.makers.get(self._input(i))
+        if node is None or node.op_type != "Concat":
+            return False
+        return all(self.scope.settled(n) or (self.scope.follows(n) and not self._scalars(n)) for n in node.input)
+
+    def product(self, i: int) -> bool:
+        """Whether input `i` is a Concat that begins with what is not stored, and has a part computed of scalars."""
+        node = self.scope.makers.get(self._input(i))
+        if node is None or node.op_type != "Concat" or node.input[0] in self.scope.stored:
+            return False
+        return any(self._scalars(name) for name in node.input)
+
+    def _scalars(self, name: str) -> bool:
+        """Whether a length follows several free dims, and was a scalar."""
+        node = self.scope.makers.get(name)
+        return node is not None and node.op_type == "Unsqueeze" and self.scope.follows(name) > 1
 
     def packed(self, i: int) -> bool:
         """Whether input `i` is a Concat of which a part has several elements."""
@@ -331,6 +353,7 @@ class Place:
 
 _WORDS = (
     *(
+        "attr",
         "given",
         "has",
         "rank",
@@ -344,6 +367,8 @@ _WORDS = (
         "settled",
         "free",
         "leads",
+        "plain",
+        "product",
         "packed",
         "signed",
         "maker",

@@ -24,6 +24,10 @@ _MOVES = frozenset(
 )
 
 
+# Operators by which a length is computed from a length.
+_LENGTHS = frozenset({"Add", "Cast", "Div", "Identity", "Mul", "Squeeze", "Sub", "Unsqueeze"})
+
+
 class Scope:
     """What is known inside one graph: the values that it defines, and those around it."""
 
@@ -98,6 +102,20 @@ class Scope:
             stack += [i for i in node.input if i not in seen]
             seen.update(node.input)
         return True
+
+    def follows(self, name: str, deep: int = 20) -> int:
+        """How many free dims a length is computed from, each read by Gather from a Shape; 0 where that is not seen."""
+        node = self.makers.get(name)
+        if node is None or not deep:
+            return 0
+        if node.op_type == "Gather":
+            shape = self.makers.get(node.input[0])
+            written = any(a.name == "axis" for a in node.attribute)
+            return int(written and shape is not None and shape.op_type == "Shape")
+        if node.op_type not in _LENGTHS:
+            return 0
+        counts = [self.follows(i, deep - 1) for i in node.input if not self.settled(i)]
+        return 0 if 0 in counts else sum(counts)
 
     def signed(self, name: str) -> bool:
         """Whether integers may be negative: stored ones are seen, others are known by what gives them."""

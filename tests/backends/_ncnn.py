@@ -13,6 +13,20 @@ TAIL = "t = Transpose<perm=[1,0,2]>(x) {} u = Squeeze(q,one) y = Transpose<perm=
 ONE = "int64[1] one={1}"
 # Axes as an input: one, which is lost, and two, which are not.
 AXES: dict[str, Any] = {"ins": "float[1,5,6,3] x", "consts": "int64[1] k={1}, int64[2] l={1,2}", "opset": 18}
+# Attention as torch takes it apart, behind a Conv that tells the batch; scaled behind the product.
+ATTENTION = (
+    "c = Conv(x,k) f = Reshape(c,s) g = Transpose<perm=[0,2,1]>(f) m = MatMul(g,w) r = Reshape(m,t) "
+    "u = Transpose<perm=[2,0,3,1,4]>(r) {} kt = Transpose<perm=[0,1,3,2]>(b) l = MatMul(a,kt) n = Mul(l,half) "
+    "p = Softmax<axis=3>(n) o = MatMul(p,d) q = Transpose<perm=[0,2,1,3]>(o) y = Reshape(q,v)"
+)
+TAKEN = (
+    "a = Gather<axis=0>(u,zero) b = Gather<axis=0>(u,one) d = Gather<axis=0>(u,two)",
+    "e = Slice(u,i0,i1,i0) a = Squeeze(e,i0) h = Slice(u,i1,i2,i0) b = Squeeze(h,i0) "
+    "i = Slice(u,i2,i3,i0) d = Squeeze(i,i0)",
+    "e,h,i = Split<axis=0>(u,ones) a = Squeeze(e,i0) b = Squeeze(h,i0) d = Squeeze(i,i0)",
+)
+# Lengths of an image as torch reads them: b as a tensor of one dim, h and w as scalars.
+LENGTHS = "s = Shape(x) a = Gather<axis=0>(s,i) b = Unsqueeze(a,z) h = Gather<axis=0>(s,j) w = Gather<axis=0>(s,k)"
 
 
 def rnn(
@@ -536,6 +550,16 @@ ROWS: dict[str, list[Row]] = {
         ),
         Row("s = Shape(x) y = Expand(z,s)", ins="float[1,n] x, float[1,1] z", at=sized("n=5", "n=9")),
         Row("s = Shape(x) c = ConstantOfShape(s) y = Add(x,c)", ins="float[1,n] x", at=sized("n=5", "n=9")),
+        *(
+            Row(
+                f"{LENGTHS} p = Mul(h,w) q = Unsqueeze(p,z) t = Concat<axis=0>(b,four,q) y = Reshape(x,t)",
+                f"{LENGTHS} q = Unsqueeze(h,z) t = Concat<axis=0>(b,m,q) y = Reshape(x,t)",
+                ins=f"float[{n},4,h,w] x",
+                consts="int64 i={0}, int64 j={2}, int64 k={3}, int64[1] z={0}, int64[1] four={4}, int64[1] m={-1}",
+                at=sized("n=1 h=4 w=5", f"n={3 if n == 'n' else 1} h=6 w=7"),
+            )
+            for n in ("n", "1")
+        ),
     ],
     "N23.packed": [
         Row(
@@ -609,4 +633,139 @@ ROWS: dict[str, list[Row]] = {
         )
     ],
     "N28": [Row("y = Add(x,e)", "y = Add(x,f)", consts="float e={1e-40}, float f={1e-30}")],
+    "N3.channels": [
+        Row(
+            'y = Resize<mode="nearest",coordinate_transformation_mode="asymmetric",nearest_mode="floor">(x,,s)',
+            'y = Resize<mode="nearest",coordinate_transformation_mode="asymmetric",nearest_mode="floor">(x,,t)',
+            consts="float[4] s={1,2,2,1}, float[4] t={1,1,2,2}",
+        ),
+        Row(
+            'y = Resize<mode="linear">(x,,s)',
+            'y = Resize<mode="linear">(x,,t)',
+            consts="float[4] s={1,2,1,1}, float[4] t={1,1,2,1}",
+        ),
+    ],
+    "N5.indices": [
+        Row("g = Gather(v,i) y = Relu(g)", ins="int64[1,2,3] i", consts=f"float[12,4] v={{{numbers((12, 4))}}}"),
+        Row(
+            "g = Gather(v,i) y = Relu(g)",
+            "g = Gather(w,i) y = Relu(g)",
+            ins="int64[2,3] i",
+            then="refused",
+            consts=f"float[12] v={{{numbers((12,))}}}, float[12,4] w={{{numbers((12, 4))}}}",
+        ),
+    ],
+    "N6.activations": [
+        rnn("LSTM", ',activations=["Sigmoid","Tanh","Relu"]', ',activations=["Sigmoid","Tanh","Tanh"]'),
+        rnn("GRU", ',activations=["HardSigmoid","Tanh"]', ',activations=["Sigmoid","Tanh"]'),
+    ],
+    "N6.clip": [
+        *(rnn(name, ",clip=0.1", ',direction="forward"') for name in RNN),
+        rnn("LSTM", ",input_forget=1", ",input_forget=0"),
+    ],
+    "N6.layout": [
+        *(
+            Row(
+                f"q = {name}<hidden_size=4,layout=1{reset}>(x,W,R) y = Squeeze(q,two)",
+                ins=SEQUENCE,
+                consts=f"int64[1] two={{2}}, {weights(RNN[name])}",
+            )
+            for name, reset in (("LSTM", ""), ("GRU", GRU), ("RNN", ""))
+        ),
+        rnn("LSTM", tail=",B,,,,P", more=f"{BIAS['LSTM']}, float[1,12] P={{{numbers((12,))}}}"),
+    ],
+    "N6.weights": [
+        Row(
+            f"q = {name}<hidden_size=4{reset}>(x,W,R) y = Squeeze(q,one)",
+            ins=f"float[5,2,3] x, float[1,{RNN[name] * 4},3] W",
+            consts=f"{ONE}, {weights(RNN[name]).partition(', float[1')[2].join(('float[1', ''))}",
+        )
+        for name, reset in (("LSTM", ""), ("GRU", GRU), ("RNN", ""))
+    ],
+    "N8.lrn": [
+        Row("y = LRN<size=4>(x)", "y = LRN<size=3>(x)", ins="float[1,6,5,4] x"),
+    ],
+    "N10.slope": [
+        Row("y = PRelu(x,s)", ins="float[1,3,8,10] x, float[1] s"),
+    ],
+    "N10.selu": [
+        Row("y = Selu<alpha=1.2,gamma=0.9>(x)", "y = Selu(x)"),
+    ],
+    "N10.swish": [
+        Row("y = Swish<alpha=1.7>(x)", "y = Swish(x)", opset=24),
+    ],
+    "N12.several": [
+        Row(
+            f"a = Abs(x) y = {name}<axes=[2,3],keepdims={keep}>(a)",
+            f"a = Abs(x) y = {name}<axes=[2],keepdims={keep}>(a)",
+        )
+        for name, keep in (("ReduceMax", 1), ("ReduceMin", 0))
+    ],
+    "N17.sizes": [
+        Row(
+            "a,b = Split<axis=1>(x) y = Sub(a,b)",
+            "a,b = Split<axis=1>(x,p) y = Sub(a,b)",
+            ins="float[1,6,4,5] x",
+            consts="int64[2] p={3,3}",
+        ),
+        Row(
+            "a,b = Split<axis=1>(x) y = Sub(a,b)",
+            "a,b = Split<axis=1,split=[3,3]>(x) y = Sub(a,b)",
+            ins="float[1,6,4,5] x",
+            opset=11,
+        ),
+    ],
+    "N18.taken": [
+        Row(
+            ATTENTION.format(taken),
+            ATTENTION.format(TAKEN[2]),
+            ins="float[1,3,2,5] x",
+            consts=f"float[8,3,1,1] k={{{numbers((24,))}}}, float[8,24] w={{{numbers((8, 24))}}}, "
+            "int64[3] s={1,8,10}, int64[5] t={1,10,3,2,4}, int64[3] v={1,10,8}, float half={0.5}, "
+            "int64 zero={0}, int64 one={1}, int64 two={2}, "
+            "int64[1] i0={0}, int64[1] i1={1}, int64[1] i2={2}, int64[1] i3={3}, int64[3] ones={1,1,1}",
+        )
+        for taken in TAKEN[:2]
+    ],
+    "N18.input": [
+        Row("y = Relu(x)", "y = MaxPool<kernel_shape=[2,2,2],strides=[1,1,1]>(x)", ins="float[1,2,3,4,6] x"),
+    ],
+    "N18.joined": [
+        Row(
+            "a = Sin(x) b = Cos(x) u = Unsqueeze(a,k) v = Unsqueeze(b,k) y = Concat<axis=2>(u,v)",
+            "a = GlobalAveragePool(x) b = Sub(x,a) u = Unsqueeze(x,k) v = Unsqueeze(b,k) y = Concat<axis=2>(u,v)",
+            ins="float[1,3,4,5] x",
+            consts="int64[1] k={2}",
+        ),
+        Row("a = Sin(x) y = Unsqueeze(a,k)", ins="float[1,3,4,5] x", consts="int64[1] k={4}", then="refused"),
+    ],
+    "N18.expand": [
+        Row(
+            "u = Unsqueeze(x,k) e = Expand(u,s) y = Reshape(e,t)",
+            "c = MaxPool<kernel_shape=[1,1],strides=[1,1]>(x) u = Unsqueeze(c,k) e = Expand(u,s) y = Reshape(e,t)",
+            ins="float[1,3,5,6] x",
+            consts="int64[1] k={2}, int64[5] s={1,3,2,5,6}, int64[4] t={1,6,5,6}",
+        ),
+    ],
+    "N22.from": [
+        Row("f = Cast<to=1>(x) y = Sin(f)", ins="int64[1,12] x"),
+    ],
+    "N24.transposed": [
+        Row(
+            "y = Gemm<transB=1>(x,w,c)",
+            "y = Gemm<transB=1>(x,w)",
+            ins="float[4,6] x, float[5,6] w",
+            consts="float[5] c={1,2,3,4,5}",
+        ),
+    ],
+    "N24.weight": [
+        Row(
+            "r = ReduceMean<axes=[2,3]>(x) v = Mul(w,r) y = Conv<kernel_shape=[3,3]>(x,v)",
+            "y = Conv<kernel_shape=[3,3]>(x,w)",
+            consts=CONV,
+        ),
+    ],
+    "N26.twin": [
+        Row("z = Sin(x) y = Identity(z)", "z = Sin(x) y = Neg(z)", outs="z,y"),
+    ],
 }
