@@ -459,9 +459,9 @@ RULES = (
     Rule(
         "K15.uint8",
         "Cast",
-        "to == 2 and is_output()",
+        "to == 2 and maker(0) == ''",
         happens="crash",
-        why="an output of uint8 ends the converter",
+        why="to make uint8 of a model's input ends the converter",
         cure="",
         source=MEASURED,
     ),

@@ -419,7 +419,14 @@ ROWS: dict[str, list[Row]] = {
             given=COUNTS,
         ),
     ],
-    "K15.uint8": [Row("y = Cast<to=2>(x)", "q = Cast<to=2>(x) y = Cast<to=6>(q)", ins="int64[3] x", given=COUNTS)],
+    "K15.uint8": [
+        Row(
+            "q = Cast<to=2>(x) y = Cast<to=6>(q)",
+            "r = Abs(x) q = Cast<to=2>(r) y = Cast<to=6>(q)",
+            ins="int64[3] x",
+            given=COUNTS,
+        )
+    ],
     "K16": [Row("y = Round(x)", "y = Floor(x)", ins="float[6] x", given={"x": [0.5, 1.5, 2.5, -0.5, -1.5, 0.2]})],
     "K17": WIDE,
     "K18": [
@@ -736,9 +743,10 @@ ROWS: dict[str, list[Row]] = {
     ],
     "K45": [
         Row(
-            "s = Shape(x) c = ConstantOfShape(s) y = Add(x,c)",
-            "s = Shape(x) c = ConstantOfShape<value=float[1]{0}>(s) y = Add(x,c)",
+            "s = Shape(x) c = ConstantOfShape(s) y = Add(x,c) z = ConstantOfShape(s)",
+            "s = Shape(x) c = ConstantOfShape<value=float[1]{0}>(s) y = Add(x,c) z = Relu(c)",
             ins="float[50,60] x",
+            outs="y,z",
             tries=20,
         )
     ],
