@@ -837,6 +837,7 @@ CURED = [
 ]
 
 LEFT = [
+    ("explicit-attributes", 11, "g (float[n,3,5] x) => (float[n,3,5] y) { y=LogSoftmax(x) }", "over all dims"),
     ("comparison-forms", 13, "g (float[n,5] a) => (bool[n,5] y) <float b={2}> { y=Less(a,b) }", "not negative"),
     ("comparison-forms", 13, "g (int64[n,5] a) => (bool[n,5] y) <int64 b={2}> { y=Less(a,b) }", "is of type"),
     ("dft-matmul", 17, "g (float[n,m,1] x) => (float[n,m,2] y) { y=DFT<axis=1>(x) }", "its length is"),

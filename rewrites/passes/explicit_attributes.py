@@ -11,7 +11,8 @@ kernel is not, takes other defaults for mode and axis, and fills with what lies 
 refuses a Pad without mode, a Transpose without perm and a Gather without axis, and dies of a Slice without axes; ATC
 does not know ``auto_pad`` for some operators.
 Numbers: what is written is what the schema says (ONNX operator specification).
-Refuses: nothing. A place is left whose rank is unknown, or whose lengths are free where ``auto_pad`` needs them.
+Refuses: nothing. A place is left whose rank is unknown, or whose lengths are free where ``auto_pad`` needs them, and a
+LogSoftmax below opset 13 over several dims, which `softmax-flatten` takes.
 """
 
 import numpy as np
@@ -36,6 +37,8 @@ class ExplicitAttributes(Pass):
             return self.slice(op, node)
         if node.op_type in WRITTEN:
             name = WRITTEN[node.op_type]
+            if node.op_type == "LogSoftmax" and op.opset < 13 and flattens(node.inputs[0].shape, node.attr(name)):
+                return op.skip("below opset 13 it is over all dims from axis on")
             wanted = {name: node.attr(name)}
         elif node.op_type == "ConstantOfShape":
             if "value" in written:
@@ -93,3 +96,8 @@ class ExplicitAttributes(Pass):
             less, more = total // 2, total - total // 2
             wanted["pads"] = np.concatenate([less, more] if auto == "SAME_UPPER" else [more, less]).tolist()
         return wanted
+
+
+def flattens(shape, axis):
+    """Whether a dim behind `axis` may be longer than 1."""
+    return shape is None or any(dim != 1 for dim in shape[axis % len(shape) + 1 :])

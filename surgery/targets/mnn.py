@@ -51,7 +51,7 @@ RULES = (
         "since == 10 and mode == 'linear'",
         happens="wrong",
         why="below opset 11 linear is asymmetric; here it is half_pixel",
-        cure="opset:to=13",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -261,9 +261,9 @@ RULES = (
     Rule(
         "K6.negative",
         "Pad",
-        "any(p < 0 for p in pads or const(1))",
+        "any(min(p) < 0 and sum(p) <= 0 for p in zip(pads or const(1), (pads or const(1))[rank(0) :]))",
         happens="wrong",
-        why="negative pads cut at the wrong end",
+        why="an axis that is cut and does not grow by it is taken from the wrong place",
         cure="pad-lower",
         source=MEASURED,
     ),
@@ -457,6 +457,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "K15.uint8",
+        "Cast",
+        "to == 2 and maker(0) == ''",
+        happens="crash",
+        why="to make uint8 of a model's input ends the converter",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "K16",
         "Round",
         "",
@@ -514,7 +523,7 @@ RULES = (
         "K20.start",
         "Slice",
         (
-            "any(start < -shape(0)[axis] and start % shape(0)[axis] for start, axis in "
+            "any(p[0] < -shape(0)[p[1]] and p[0] % shape(0)[p[1]] for p in "
             "zip(starts or const(1), axes or const(3) or range(len(const(1)))))"
         ),
         happens="wrong",

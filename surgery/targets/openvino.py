@@ -165,7 +165,7 @@ RULES = (
     Rule(
         "V14",
         "DequantizeLinear",
-        "is_const(0) and rank(0) == 2 and size(1) > 1 and axis % 2 == 0 and 'MatMul' in readers()",
+        "is_const(0) and not block_size and rank(0) == 2 and size(1) > 1 and axis % 2 == 0 and 'MatMul' in readers()",
         happens="wrong",
         why="a scale for each row of a matrix that MatMul multiplies by is not applied so",
         cure="qdq-arithmetic",

@@ -278,7 +278,7 @@ ROWS: dict[str, list[Row]] = {
         )
     ],
     "K6.negative": [
-        Row("y = Pad(x,p)", "y = Pad(x,q)", ins="float[4,5] x", consts="int64[4] p={0,-1,0,0}, int64[4] q={0,1,0,0}"),
+        Row("y = Pad(x,p)", "y = Pad(x,q)", ins="float[4,5] x", consts="int64[4] p={0,-1,0,1}, int64[4] q={0,-1,0,2}"),
         Row("y = Pad<pads=[0,-1,0,0]>(x)", "y = Pad<pads=[0,1,0,0]>(x)", ins="float[4,5] x", opset=10),
     ],
     "K6.value": [
@@ -418,6 +418,14 @@ ROWS: dict[str, list[Row]] = {
             consts="int64 o={0}",
             given=COUNTS,
         ),
+    ],
+    "K15.uint8": [
+        Row(
+            "q = Cast<to=2>(x) y = Cast<to=6>(q)",
+            "r = Abs(x) q = Cast<to=2>(r) y = Cast<to=6>(q)",
+            ins="int64[3] x",
+            given=COUNTS,
+        )
     ],
     "K16": [Row("y = Round(x)", "y = Floor(x)", ins="float[6] x", given={"x": [0.5, 1.5, 2.5, -0.5, -1.5, 0.2]})],
     "K17": WIDE,
@@ -735,9 +743,10 @@ ROWS: dict[str, list[Row]] = {
     ],
     "K45": [
         Row(
-            "s = Shape(x) c = ConstantOfShape(s) y = Add(x,c)",
-            "s = Shape(x) c = ConstantOfShape<value=float[1]{0}>(s) y = Add(x,c)",
+            "s = Shape(x) c = ConstantOfShape(s) y = Add(x,c) z = ConstantOfShape(s)",
+            "s = Shape(x) c = ConstantOfShape<value=float[1]{0}>(s) y = Add(x,c) z = Relu(c)",
             ins="float[50,60] x",
+            outs="y,z",
             tries=20,
         )
     ],

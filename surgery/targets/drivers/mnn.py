@@ -52,6 +52,4 @@ def _plain(value: np.ndarray) -> np.ndarray:
 def _read(F: Any, value: Any) -> np.ndarray:
     if value.data_format == F.NC4HW4:  # its own order of channels
         value = F.convert(value, F.NCHW)
-    if value.dtype == F.uint8:  # to read it as it is ends the process
-        value = F.cast(value, F.int)
     return np.array(value.read())
