@@ -90,6 +90,22 @@ def test_what_can_not_be_converted_is_named(body: str, opset: int, to: int, node
     assert caught.value.where == node and "/" not in str(caught.value.cure)
 
 
+LARGER = ("2.0, 2.0", "2.5, 1.7")
+
+
+@pytest.mark.parametrize("to", [11, 13, 20])
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+@pytest.mark.parametrize(
+    ("operator", "opset", "scales"),
+    [*(("Upsample", 9, s) for s in LARGER), *(("Resize", 10, s) for s in (*LARGER, "0.6, 0.4"))],
+)
+def test_an_old_resize_samples_where_it_did(operator: str, opset: int, scales: str, mode: str, to: int) -> None:
+    text = f"""(float[N, 2, 7, 9] x) => (float[N, 2, H, W] y) <float[4] s = {{1.0, 1.0, {scales}}}> {{
+        r = {operator} <mode = "{mode}"> (x, s) y = Relu (r) }}"""
+    report = surgery.apply(parse(text, opset), [Opset(to=to)]).report
+    assert report.verdict == "equal", str(report.verify)
+
+
 DOWN = {  # what onnx's converter has no way down for; what is left of it at opset 11
     "y = Relu (x)": ["Relu"],
     "y = HardSwish (x)": ["HardSigmoid", "Mul"],

@@ -9,7 +9,8 @@ converted at the cost of its nodes, and what it loses is put back: metadata, doc
 
 Why: a backend, or another pass, wants a newer operator (LayerNormalization, 17) or knows only older ones. Down, onnx
 1.23's converter has no way for Relu, Add or Shape below opset 14, and gives Softmax over another than the last axis
-another meaning below 13.
+another meaning below 13. Up, it leaves Resize of opset 10 and Upsample to the defaults of opset 11, where the middle of
+an element is half an element further: here they are told to keep to its corner (asymmetric, floor).
 Numbers: an operator has the same meaning, though other kernels may round otherwise. Below opset 14 a Reshape whose
 shape is computed has no allowzero, which is the same for every tensor that has elements.
 Refuses: an operator that the converter can't convert, by node; operators of another meaning inside functions, which
@@ -49,6 +50,8 @@ class Opset(Pass):
         except Exception as error:  # of C++, as RuntimeError and others
             raise refusal(proto, self.to, error) from error
         put_back(model, ir.from_proto(converted), weights)
+        if have < LEAST <= self.to:
+            keep_corners(model)
         model.ir_version = max(model.ir_version, onnx.helper.find_min_ir_version_for(converted.opset_import, True))
         return max(places, 1)
 
@@ -83,6 +86,20 @@ def look_into_functions(model, have: int, to: int) -> None:
                     cure="inline-functions puts what a function does in the place of its calls",
                 )
         function.opset_imports[""] = to
+
+
+def keep_corners(model) -> None:
+    """Let each Resize sample where it did before opset 11, when it had no attribute for it."""
+    edit = Edit(model, "opset")
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for node in graph:
+            if node.op_type == "Resize" and node.domain == "":
+                scales = edit.tensor(node.inputs[2]) if node.inputs[2] else None
+                # Opset 10 does not say how; ONNX Runtime rounds up where it makes an image smaller.
+                smaller = scales is not None and scales.numpy().min(initial=1) < 1 >= scales.numpy().max(initial=1)
+                nearest = "ceil" if smaller else "floor"
+                node.attributes.add(ir.AttrString("coordinate_transformation_mode", "asymmetric"))
+                node.attributes.add(ir.AttrString("nearest_mode", nearest))
 
 
 def take_out(model):
