@@ -1,12 +1,13 @@
-"""Spell PRelu of many slopes, and Hardmax, by arithmetic.
+"""Spell PRelu of many or computed slopes, and Hardmax, by arithmetic.
 
     x, slopes ── PRelu ── y    =>    Relu(x) - slopes * Relu(-x) ── y
     x ── Hardmax(axis) ── y    =>    m = 1 - Sign(max x - x);  m * (1 - Sign(m before it on the axis)) ── y
 
-Why: ncnn takes slopes by channel and lacks Hardmax, as does MNN 3.6.1.
+Why: ncnn takes stored slopes by channel and lacks Hardmax, as does MNN 3.6.1.
 Numbers: of PRelu one of the two terms is zero. Of several largest elements Hardmax names the first (ONNX operator
 specification, Hardmax-13): a product with a triangle of ones counts those before; infinities are not promised.
-Refuses: nothing. A PRelu whose slopes are by channel is left, a Hardmax below opset 13, and one of a free length.
+Refuses: nothing. A PRelu whose slopes are stored by channel is left, a Hardmax below opset 13 or of a free
+length.
 """
 
 import numpy as np
@@ -30,7 +31,7 @@ def prelu(op, node, x):
     """Both sides of zero by themselves."""
     slope, rank = node.inputs[1], len(x.shape)
     others = [d for axis, d in enumerate(slope.shape or (), rank - len(slope.shape or ())) if axis != 1]
-    if slope.shape is None or all(d == 1 for d in others):
+    if slope.shape is None or (slope.constant is not None and all(d == 1 for d in others)):
         return op.skip("its slopes are by channel")
     return op.Sub(op.Relu(x), op.Mul(slope, op.Relu(op.Neg(x))))
 

@@ -137,6 +137,24 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N3.one",
+        "Resize",
+        ("mode != 'nearest' and coordinate_transformation_mode == 'pytorch_half_pixel' and 1 in out_shape()"),
+        happens="wrong",
+        why="to a length of 1 it is computed as half_pixel",
+        cure="resize-matmul:all=true",
+        source=MEASURED,
+    ),
+    Rule(
+        "N3.flat",
+        "Resize",
+        "rank(0) == 2",
+        happens="refused",
+        why="two dims are not taken",
+        cure="resize-matmul:all=true",
+        source=MEASURED,
+    ),
+    Rule(
         "N3.wrap",
         "Pad",
         "mode == 'wrap'",
@@ -761,6 +779,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N15.end",
+        "Slice",
+        "any(2**31 <= e < 2**63 - 1 for e in const(2))",
+        happens="wrong",
+        why="an end beyond 32 bits, but for the largest of 64, becomes another",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N15.computed",
         "Slice",
         "not of_shape(0) and any(has(i) and not is_const(i) for i in (1, 2))",
@@ -800,8 +827,7 @@ RULES = (
         "N18",
         "Transpose",
         "rank(0) >= 5 and perm not in ([0, 1, 3, 5, 2, 4], [0, 1, 4, 2, 5, 3], [0, 2, 1, 3, 4]) and "
-        "not (perm == [2, 0, 3, 1, 4] and (readers() <= set(('Slice', 'Gather')) or "
-        f"readers() <= set(('Split',)) and {BATCH}))",
+        f"not (perm == [2, 0, 3, 1, 4] and readers() <= set(('Slice', 'Gather', 'Split')) and {BATCH})",
         happens="refused",
         why="more than 4 dims are transposed as in pixel shuffle and unshuffle, channel shuffle and attention only",
         cure="",
@@ -837,9 +863,12 @@ RULES = (
     Rule(
         "N18.reshape",
         "Reshape",
-        "out_rank() == 5 and is_output()",
+        (
+            f"out_rank() == 5 and (is_output() or not ({BATCH}) "
+            "and not readers() <= set(('Transpose', 'MatMul', 'Einsum')))"
+        ),
         happens="refused",
-        why="a result of 5 dims can't come from a Reshape",
+        why="5 dims made by a Reshape can't be a result, nor computed with where no operator tells which is the batch",
         cure="",
         source=MEASURED,
     ),
@@ -909,10 +938,10 @@ RULES = (
     Rule(
         "N20.transpose",
         "ConvTranspose",
-        "auto_pad == 'SAME_UPPER'",
+        "auto_pad in ('SAME_UPPER', 'VALID')",
         happens="refused",
         why="auto_pad is not taken",
-        cure="conv-transpose-pads",
+        cure="explicit-attributes:only=ConvTranspose conv-transpose-pads",
         source=MEASURED,
     ),
     Rule(
@@ -1065,10 +1094,28 @@ RULES = (
     Rule(
         "N24.transposed",
         "Gemm",
-        "has(2) and transB == 1 and not is_const(1)",
+        "has(2) and transB == 1 and not is_const(1) and beta == 1",
         happens="refused",
         why="with C, B that is computed can't be transposed",
-        cure="",
+        cure="matmul-forms:every=true",
+        source=MEASURED,
+    ),
+    Rule(
+        "N24.row",
+        "Gemm",
+        ("has(2) and is_const(1) and (not is_const(2) or rank(2) != 1 or size(2) == 1 and out_shape()[1] != 1)"),
+        happens="refused",
+        why="C must be stored, an element for every column, in one dim",
+        cure="matmul-forms:every=true",
+        source=MEASURED,
+    ),
+    Rule(
+        "N24.alpha",
+        "Gemm",
+        "not has(2) and alpha != 1",
+        happens="wrong",
+        why="without C alpha is ignored, and so is that A or B are transposed",
+        cure="matmul-forms:every=true",
         source=MEASURED,
     ),
     Rule(

@@ -190,11 +190,11 @@ class Place:
         return node is not None and node.op_type == "Concat" and self.scope.settled(node.input[0])
 
     def plain(self, i: int) -> bool:
-        """Whether input `i` is a Concat of parts that are settled or follow free dims, several in a tensor of one dim."""
+        """Whether input `i` is a Concat of parts that are settled or follow free dims, not as scalars."""
         node = self.scope.makers.get(self._input(i))
         if node is None or node.op_type != "Concat":
             return False
-        return all(self.scope.settled(n) or self.scope.follows(n) and not self._scalars(n) for n in node.input)
+        return all(self.scope.settled(n) or (self.scope.follows(n) and not self._scalars(n)) for n in node.input)
 
     def product(self, i: int) -> bool:
         """Whether input `i` is a Concat that begins with what is not stored, and has a part computed of scalars."""
