@@ -458,7 +458,7 @@ RULES = (
         "N6.activations",
         "LSTM GRU",
         (
-            "any(a != b for a, b in zip(activations, (('Sigmoid', 'Tanh', 'Tanh') if op_type == 'LSTM' else "
+            "any(p[0] != p[1] for p in zip(activations, (('Sigmoid', 'Tanh', 'Tanh') if op_type == 'LSTM' else "
             "('Sigmoid', 'Tanh')) * 2))"
         ),
         happens="refused",
@@ -643,7 +643,7 @@ RULES = (
         "abs(alpha - 1.6732632) > 1e-5 or abs(gamma - 1.0507010) > 1e-5",
         happens="refused",
         why="alpha and gamma are those of the standard only",
-        cure="function-bodies:operators=Selu",
+        cure="",
         source=MEASURED,
     ),
     Rule(
