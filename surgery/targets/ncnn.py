@@ -634,7 +634,7 @@ RULES = (
         "not is_const(1)",
         happens="refused",
         why="slopes must be stored",
-        cure="activation-forms",
+        cure="activation-forms:computed=true",
         source=MEASURED,
     ),
     Rule(
