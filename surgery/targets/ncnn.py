@@ -12,7 +12,7 @@ LEFT = "ncnn has no such layer: pnnx leaves it in the file, which then does not 
 # Operators by which pnnx knows which axis is the batch; only then a tensor may have five.
 BATCH = (
     "operators & set(('Conv', 'ConvTranspose', 'MaxPool', 'AveragePool', 'GlobalMaxPool', 'GlobalAveragePool', "
-    "'BatchNormalization', 'InstanceNormalization', 'LayerNormalization', 'RMSNormalization'))"
+    "'BatchNormalization', 'InstanceNormalization', 'LayerNormalization', 'RMSNormalization', 'GridSample'))"
 )
 
 RULES = (
@@ -139,7 +139,7 @@ RULES = (
     Rule(
         "N3.one",
         "Resize",
-        ("mode != 'nearest' and coordinate_transformation_mode == 'pytorch_half_pixel' and 1 in out_shape()"),
+        ("mode != 'nearest' and coordinate_transformation_mode == 'pytorch_half_pixel' and 1 in out_shape()[2:]"),
         happens="wrong",
         why="to a length of 1 it is computed as half_pixel",
         cure="resize-matmul:all=true",
@@ -1103,7 +1103,9 @@ RULES = (
     Rule(
         "N24.row",
         "Gemm",
-        ("has(2) and is_const(1) and (not is_const(2) or rank(2) != 1 or size(2) == 1 and out_shape()[1] != 1)"),
+        (
+            "has(2) and is_const(1) and beta == 1 and (not is_const(2) or rank(2) != 1 or size(2) == 1 and out_shape()[1] != 1)"
+        ),
         happens="refused",
         why="C must be stored, an element for every column, in one dim",
         cure="matmul-forms:every=true",
