@@ -1104,7 +1104,8 @@ RULES = (
         "N24.row",
         "Gemm",
         (
-            "has(2) and is_const(1) and beta == 1 and (not is_const(2) or rank(2) != 1 or size(2) == 1 and out_shape()[1] != 1)"
+            "has(2) and is_const(1) and beta == 1 and "
+            "(not is_const(2) or rank(2) != 1 or size(2) == 1 and out_shape()[1] != 1)"
         ),
         happens="refused",
         why="C must be stored, an element for every column, in one dim",
