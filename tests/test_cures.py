@@ -739,6 +739,31 @@ CURED = [
         18,
         "g (float[n,8] x) => (float[n,8] y) { a,b,c=Split<axis=1,num_outputs=3>(x) y=Concat<axis=1>(c,a,b) }",
     ),
+    (
+        "unbind-split",
+        13,
+        "g (float[3,n,2,4,5] x) => (float[n,2,4,5] y) <int64 i={0}, int64 k={-1}> { "
+        "a=Gather<axis=0>(x,i) b=Gather<axis=0>(x,k) y=Sub(a,b) }",
+    ),
+    (
+        "unbind-split",
+        11,
+        "g (float[3,n,2,4,5] x) => (float[1,n,2,4,5] y) <int64[1] s={1}, int64[1] e={2}, int64[1] a={0}> { "
+        "y=Slice(x,s,e,a) }",
+    ),
+    (
+        "reduce-forms:single=true",
+        13,
+        "g (float[n,3,4,5] x) => (float[n,3] y) { y=ReduceMax<axes=[-1,2],keepdims=0>(x) }",
+    ),
+    ("reduce-forms:single=true", 13, "g (float[n,3,4,5] x) => (float[n,1,4,1] y) { y=ReduceMin<axes=[1,3]>(x) }"),
+    (
+        "matmul-forms:every=true",
+        13,
+        "g (float[n,6] x, float[5,6] w) => (float[n,5] y) <float[1,5] c={1,2,3,4,5}> { y=Gemm<transB=1>(x,w,c) }",
+    ),
+    ("activation-forms:computed=true", 13, "g (float[n,3,4] x, float[1] s) => (float[n,3,4] y) { y=PRelu(x,s) }"),
+    ("identity-neg", 13, "g (float[n,3] x) => (float[n,3] z, float[n,3] y) { z=Relu(x) y=Identity(z) }"),
     ("gather-slices", 13, "g (float[n,5,6] x) => (float[n,4,6] y) <int64[4] i={-1,0,2,3}> { y=Gather<axis=1>(x,i) }"),
     (
         "gather-slices",

@@ -24,9 +24,10 @@ WORDS = {
     *conditions.PLAIN,
     *places._WORDS,
     *places._ASKED,
-    *("opset", "since", "domain", "local_function", "op_type", "ins", "outs", "inside"),
+    *("opset", "since", "domain", "local_function", "op_type", "ins", "outs", "inside", "operators"),
 }
-PORTS = {"name", "dtype", "shape", "rank", "is_const", "is_input", "maker", "negative_dims", "float32", "opset"}
+PORTS = {"name", "dtype", "shape", "rank", "is_const", "is_input", "is_twin", "alone", "maker", "operators"}
+PORTS |= {"negative_dims", "float32", "opset"}
 
 
 @cache

@@ -5,11 +5,12 @@
     a [.., m, n], b [n] (stored) ── MatMul ── y [.., m]  =>    a, b [n, 1] ── MatMul ── Squeeze ── y
 
 A Gemm is taken whose beta is not 1, whose C is no row, or that transposes A before a stored B; with ``bare=true`` also
-one without C.
+one without C, with ``every=true`` any.
 
-Why: MNN 3.6.1 ignores transA, adds a column as a row, and its runtime dies of a product of two vectors, and
-refuses one of more than two axes by a stored vector;
-ncnn is wrong about a Gemm without C of what was an image of one pixel, a classifier's head.
+Why: MNN 3.6.1 ignores transA, adds a column as a row, its runtime dies of a product of two vectors, and it refuses
+one of more than two axes by a stored vector;
+ncnn is wrong about a Gemm without C of what was an image of one pixel, a classifier's head; it takes a stored
+row as C only.
 Numbers: the same products; a constant C is multiplied by beta beforehand.
 Refuses: nothing. A plain product is left, and a place where a rank is unknown.
 """
@@ -22,6 +23,7 @@ class MatmulForms(Pass):
     contract = Close(rtol=1e-5, atol=1e-6)
     domain = {"A": (-1e15, 1e15), "B": (-1e15, 1e15)}
     bare: bool = False  # also a Gemm without C
+    every: bool = False  # any Gemm
 
     def rewrite(self, op, node):
         a, b = node.inputs[:2]
@@ -40,7 +42,8 @@ class MatmulForms(Pass):
         if c is not None and c.shape is None:
             return op.skip("the rank of C is unknown")
         turned = node.attr("transA") and b.constant is not None
-        if not turned and (not self.bare if c is None else beta == 1 and not column(c, node)):
+        plain = not self.bare if c is None else beta == 1 and not column(c, node)
+        if not (turned or self.every) and plain:
             return op.skip("its form is plain")
         a = op.Transpose(a, perm=[1, 0]) if node.attr("transA") else a
         b = op.Transpose(b, perm=[1, 0]) if node.attr("transB") else b

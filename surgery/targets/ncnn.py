@@ -12,7 +12,7 @@ LEFT = "ncnn has no such layer: pnnx leaves it in the file, which then does not 
 # Operators by which pnnx knows which axis is the batch; only then a tensor may have five.
 BATCH = (
     "operators & set(('Conv', 'ConvTranspose', 'MaxPool', 'AveragePool', 'GlobalMaxPool', 'GlobalAveragePool', "
-    "'BatchNormalization', 'InstanceNormalization', 'LayerNormalization', 'RMSNormalization'))"
+    "'BatchNormalization', 'InstanceNormalization', 'LayerNormalization', 'RMSNormalization', 'GridSample'))"
 )
 
 RULES = (
@@ -133,6 +133,24 @@ RULES = (
         ("len(const(2) or ()) == 4 and const(2)[1] != 1 or len(const(3) or ()) == 4 and const(3)[1] != shape(0)[1]"),
         happens="refused",
         why="the last two dims are resized only",
+        cure="resize-matmul:all=true",
+        source=MEASURED,
+    ),
+    Rule(
+        "N3.one",
+        "Resize",
+        ("mode != 'nearest' and coordinate_transformation_mode == 'pytorch_half_pixel' and 1 in out_shape()[2:]"),
+        happens="wrong",
+        why="to a length of 1 it is computed as half_pixel",
+        cure="resize-matmul:all=true",
+        source=MEASURED,
+    ),
+    Rule(
+        "N3.flat",
+        "Resize",
+        "rank(0) == 2",
+        happens="refused",
+        why="two dims are not taken",
         cure="resize-matmul:all=true",
         source=MEASURED,
     ),
@@ -440,7 +458,7 @@ RULES = (
         "N6.activations",
         "LSTM GRU",
         (
-            "any(a != b for a, b in zip(activations, (('Sigmoid', 'Tanh', 'Tanh') if op_type == 'LSTM' else "
+            "any(p[0] != p[1] for p in zip(activations, (('Sigmoid', 'Tanh', 'Tanh') if op_type == 'LSTM' else "
             "('Sigmoid', 'Tanh')) * 2))"
         ),
         happens="refused",
@@ -616,7 +634,7 @@ RULES = (
         "not is_const(1)",
         happens="refused",
         why="slopes must be stored",
-        cure="activation-forms",
+        cure="activation-forms:computed=true",
         source=MEASURED,
     ),
     Rule(
@@ -625,7 +643,7 @@ RULES = (
         "abs(alpha - 1.6732632) > 1e-5 or abs(gamma - 1.0507010) > 1e-5",
         happens="refused",
         why="alpha and gamma are those of the standard only",
-        cure="function-bodies:operators=Selu",
+        cure="",
         source=MEASURED,
     ),
     Rule(
@@ -761,6 +779,15 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N15.end",
+        "Slice",
+        "any(2**31 <= e < 2**63 - 1 for e in const(2))",
+        happens="wrong",
+        why="an end beyond 32 bits, but for the largest of 64, becomes another",
+        cure="",
+        source=MEASURED,
+    ),
+    Rule(
         "N15.computed",
         "Slice",
         "not of_shape(0) and any(has(i) and not is_const(i) for i in (1, 2))",
@@ -800,8 +827,7 @@ RULES = (
         "N18",
         "Transpose",
         "rank(0) >= 5 and perm not in ([0, 1, 3, 5, 2, 4], [0, 1, 4, 2, 5, 3], [0, 2, 1, 3, 4]) and "
-        "not (perm == [2, 0, 3, 1, 4] and (readers() <= set(('Slice', 'Gather')) or "
-        f"readers() <= set(('Split',)) and {BATCH}))",
+        f"not (perm == [2, 0, 3, 1, 4] and readers() <= set(('Slice', 'Gather', 'Split')) and {BATCH})",
         happens="refused",
         why="more than 4 dims are transposed as in pixel shuffle and unshuffle, channel shuffle and attention only",
         cure="",
@@ -837,9 +863,12 @@ RULES = (
     Rule(
         "N18.reshape",
         "Reshape",
-        "out_rank() == 5 and is_output()",
+        (
+            f"out_rank() == 5 and (is_output() or not ({BATCH}) "
+            "and not readers() <= set(('Transpose', 'MatMul', 'Einsum')))"
+        ),
         happens="refused",
-        why="a result of 5 dims can't come from a Reshape",
+        why="5 dims made by a Reshape can't be a result, nor computed with where no operator tells which is the batch",
         cure="",
         source=MEASURED,
     ),
@@ -909,10 +938,10 @@ RULES = (
     Rule(
         "N20.transpose",
         "ConvTranspose",
-        "auto_pad == 'SAME_UPPER'",
+        "auto_pad in ('SAME_UPPER', 'VALID')",
         happens="refused",
         why="auto_pad is not taken",
-        cure="conv-transpose-pads",
+        cure="explicit-attributes:only=ConvTranspose conv-transpose-pads",
         source=MEASURED,
     ),
     Rule(
@@ -1065,10 +1094,31 @@ RULES = (
     Rule(
         "N24.transposed",
         "Gemm",
-        "has(2) and transB == 1 and not is_const(1)",
+        "has(2) and transB == 1 and not is_const(1) and beta == 1",
         happens="refused",
         why="with C, B that is computed can't be transposed",
-        cure="",
+        cure="matmul-forms:every=true",
+        source=MEASURED,
+    ),
+    Rule(
+        "N24.row",
+        "Gemm",
+        (
+            "has(2) and is_const(1) and beta == 1 and "
+            "(not is_const(2) or rank(2) != 1 or size(2) == 1 and out_shape()[1] != 1)"
+        ),
+        happens="refused",
+        why="C must be stored, an element for every column, in one dim",
+        cure="matmul-forms:every=true",
+        source=MEASURED,
+    ),
+    Rule(
+        "N24.alpha",
+        "Gemm",
+        "not has(2) and alpha != 1",
+        happens="wrong",
+        why="without C alpha is ignored, and so is that A or B are transposed",
+        cure="matmul-forms:every=true",
         source=MEASURED,
     ),
     Rule(

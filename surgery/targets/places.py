@@ -174,7 +174,7 @@ class Place:
         return node is not None and node.op_type == "Concat" and self.scope.settled(node.input[0])
 
     def plain(self, i: int) -> bool:
-        """Whether input `i` is a Concat of parts that are settled or follow free dims, several in one dim."""
+        """Whether input `i` is a Concat of parts that are settled or follow free dims, not as scalars."""
         node = self.scope.makers.get(self._input(i))
         if node is None or node.op_type != "Concat":
             return False

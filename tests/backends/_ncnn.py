@@ -494,7 +494,10 @@ ROWS: dict[str, list[Row]] = {
             for auto in ("SAME_UPPER", "SAME_LOWER")
         ),
     ],
-    "N20.transpose": [Row(conv("ConvTranspose", 'auto_pad="SAME_UPPER"'), consts=CONVT)],
+    "N20.transpose": [
+        Row(conv("ConvTranspose", 'auto_pad="SAME_UPPER"'), consts=CONVT),
+        Row(conv("ConvTranspose", 'auto_pad="VALID"'), conv("ConvTranspose", 'auto_pad="NOTSET"'), consts=CONVT),
+    ],
     "N20.shape": [
         Row(conv("ConvTranspose", "output_shape=[16,20]"), conv("ConvTranspose", "pads=[0,0,0,0]"), consts=CONVT)
     ],
@@ -767,5 +770,39 @@ ROWS: dict[str, list[Row]] = {
     ],
     "N26.twin": [
         Row("z = Sin(x) y = Identity(z)", "z = Sin(x) y = Neg(z)", outs="z,y"),
+    ],
+    "N3.one": [
+        Row(
+            'y = Resize<mode="linear",coordinate_transformation_mode="pytorch_half_pixel">(x,,,s)',
+            'y = Resize<mode="linear",coordinate_transformation_mode="pytorch_half_pixel">(x,,,t)',
+            consts="int64[4] s={1,3,1,5}, int64[4] t={1,3,2,5}",
+        ),
+    ],
+    "N3.flat": [
+        Row('y = Resize<mode="linear">(x,,s)', ins="float[5,6] x", consts="float[2] s={2,2}"),
+    ],
+    "N15.end": [
+        Row(
+            "r = Relu(x) y = Slice(r,s,e,a)",
+            "r = Relu(x) y = Slice(r,s,f,a)",
+            consts=f"int64[1] s={{1}}, int64[1] e={{{2**33 + 2}}}, int64[1] f={{{2**63 - 1}}}, int64[1] a={{3}}",
+        ),
+    ],
+    "N24.row": [
+        Row(
+            "y = Gemm(x,w,c)",
+            "y = Gemm(x,w,d)",
+            ins="float[4,6] x",
+            consts=f"float[6,5] w={{{numbers((6, 5))}}}, float[{dims}] c={{{values}}}, float[5] d={{1,2,3,4,5}}",
+        )
+        for dims, values in (("1,5", "1,2,3,4,5"), ("1", "3"), ("4,1", "1,2,3,4"))
+    ],
+    "N24.alpha": [
+        Row(
+            "y = Gemm<alpha=0.5>(x,w)",
+            "y = Gemm(x,w)",
+            ins="float[4,6] x",
+            consts=f"float[6,5] w={{{numbers((6, 5))}}}",
+        ),
     ],
 }
