@@ -654,7 +654,7 @@ ROWS: dict[str, list[Row]] = {
             "g = Gather(v,i) y = Relu(g)",
             "g = Gather(w,i) y = Relu(g)",
             ins="int64[2,3] i",
-            then="refused",
+            tries=3,
             consts=f"float[12] v={{{numbers((12,))}}}, float[12,4] w={{{numbers((12, 4))}}}",
         ),
     ],
