@@ -784,7 +784,7 @@ RULES = (
         "any(2**31 <= e < 2**63 - 1 for e in const(2))",
         happens="wrong",
         why="an end beyond 32 bits, but for the largest of 64, becomes another",
-        cure="",
+        cure="int32-indices",
         source=MEASURED,
     ),
     Rule(
