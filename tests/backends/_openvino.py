@@ -130,7 +130,7 @@ ROWS = {
             after='<domain: "my", opset_import: ["" : 17]> Twice (a) => (b) { b = Add(a,a) }',
         )
     ],
-    "V13": [Row(RANKS, RANKS.replace("Shape(x)", "Shape(z)"), ins=FREE + ", float[2,1] z", at=sized("n=2 m=1"))],
+    "V13": [Row(RANKS, ins=FREE, at=sized("n=2 m=1", "n=2 m=4"))],
     "V14": [
         Row(
             "w = DequantizeLinear<axis=0>(q,s) y = MatMul(x,w)",
