@@ -100,6 +100,10 @@ def keep_corners(model) -> None:
                 nearest = "ceil" if smaller else "floor"
                 node.attributes.add(ir.AttrString("coordinate_transformation_mode", "asymmetric"))
                 node.attributes.add(ir.AttrString("nearest_mode", nearest))
+                region = node.inputs[1]  # read by tf_crop_and_resize alone, and pnnx stumbles over it
+                if region is not None and edit.opset(node) >= 13:  # before, it must be there
+                    node.replace_input_with(1, None)
+                    edit.drop([region])
 
 
 def take_out(model):

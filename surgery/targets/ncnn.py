@@ -119,12 +119,21 @@ RULES = (
         source=MEASURED,
     ),
     Rule(
+        "N3.old",
+        "Resize",
+        "since == 10",
+        happens="refused",
+        why="Resize of opset 10 is not known",
+        cure="opset:to=13",
+        source=MEASURED,
+    ),
+    Rule(
         "N3.upsample",
         "Upsample",
         "mode == 'linear'",
         happens="wrong",
         why="it is computed as half_pixel",
-        cure="",
+        cure="opset:to=13",
         source=MEASURED,
     ),
     Rule(

@@ -101,6 +101,10 @@ ROWS: dict[str, list[Row]] = {
             opset=20,
         )
     ],
+    "N3.old": [
+        Row(f'y = Resize<mode="{mode}">(x,s)', consts="float[4] s={1,1,2,2}", opset=10)
+        for mode in ("linear", "nearest")
+    ],
     "N3.upsample": [
         Row(
             'y = Upsample<mode="linear">(x,s)',
