@@ -73,20 +73,22 @@ def test_the_rules_are_of_the_version_that_is_here(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "id", "k"), EACH, ids=[f"{name}-{id}-{k}" for name, id, k in EACH])
-def test_what_a_rule_says_happens(name: str, id: str, k: int, tmp_path: Path) -> None:
+def test_what_a_rule_says_happens(name: str, id: str, k: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here(name)
     row = ROWS[name][id][k]
     model = row.model(row.body)
     assert id in {finding.rule for finding in surgery.check(model, name)}
     cases, seen = row.cases(model), []
     for attempt in range(row.tries):
+        if attempt:  # glibc fills what is allocated with these bytes: no zeros that happen to be right
+            monkeypatch.setenv("MALLOC_PERTURB_", str(1 + 50 * attempt % 255))
         seen.append(compiled(model, cases, name, tmp_path / str(attempt)))
         if seen[-1].verdict != "equal":
             break
     if row.tries == 1:
         assert seen[-1].verdict == VERDICTS[row.then or rule(name, id).happens], seen[-1].why
-    else:  # what lies beyond the memory decides how it fails, and when
-        assert seen[-1].verdict != "equal"
+    elif seen[-1].verdict == "equal":  # what lies beyond the memory decides how it fails, and when
+        pytest.xfail(f"right by luck, {row.tries} times: it reads or writes beyond its memory")
 
 
 BESIDE = [(name, id, k) for name, id, k in EACH if ROWS[name][id][k].good]
