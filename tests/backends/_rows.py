@@ -28,7 +28,8 @@ class Row(NamedTuple):
         at: what the letters are, size by size.
         after: what stands behind the graph: functions.
         tries: how often it is run at most: where memory that is not its own is read or written, it may fail in any
-            way, or not, and then the test says so. ``MALLOC_CHECK_=3 LD_PRELOAD=libc_malloc_debug.so.0`` shows what writes there.
+            way, or not, and then the test says so. ``MALLOC_CHECK_=3 LD_PRELOAD=libc_malloc_debug.so.0`` shows what
+            writes there.
         then: what happens to this one, where it is another word than the rule's.
     """
 
